@@ -6,8 +6,8 @@
 __all__ = ['DATA_FORMAT', 'list_state', 'plain', 'make_list', 'load_data']
 
 # %% ../nbs/03b_saved_data.ipynb #39312500
-import io, json, zipfile
-from collections.abc import Callable
+import json, zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .core import atomic_write
 from .data_block import EmptyLabelList, ItemList, LabelList, LabelLists
 from .dataset import DataBunch
 from .items import EmptyLabel
+from .sealed import check_claims, parse_json, parse_npz, read_sealed, short
 
 # %% ../nbs/03b_saved_data.ipynb #843503ea
 def _encode(items:np.ndarray, path:Path) -> dict:
@@ -30,11 +31,15 @@ def _encode(items:np.ndarray, path:Path) -> dict:
     except TypeError: raise TypeError(f"Items of type {type(items[0]).__name__} cannot be saved: give their list a `to_state` and a `from_state`.") from None
     return {'values': values}
 
+_MAX_EMPTY = 20_000_000 # labels that are only counted in a file
+
 def _decode(d:dict, path:Path):
     "What `_encode` was given."
     if 'array' in d: return d['array']
     if 'paths' in d: return [path/o for o in d['paths']]
-    if 'empty' in d: return [EmptyLabel()]*d['empty']
+    if 'empty' in d:
+        if not 0 <= d['empty'] <= _MAX_EMPTY: raise ValueError(f"{d['empty']} empty labels are not plausible.")
+        return [EmptyLabel()]*d['empty']
     return d['values']
 
 @patch
@@ -46,17 +51,22 @@ def to_state(self:ItemList) -> dict:
     return {'items': _encode(self.items, self.path), 'args': args}
 
 @patch(cls_method=True)
-def from_state(cls:ItemList, state:dict, path:Path) -> ItemList:
-    "A list as `to_state` described it, processors ready for new items."
+def from_state(cls:ItemList, state:dict, path:Path, trust:Sequence=()) -> ItemList:
+    "A list as `to_state` described it, processors ready for new items; `trust` has functions of yours that it names, where a kind of list has such."
     items = cls(_decode(state['items'], path), path=path, **state['args'])
     items.processor = [p(items) if isinstance(p, type) else p for p in _class_processors(items)]
     return items
 
 def _class_processors(items): return items._processor if isinstance(items._processor, (list,tuple)) else [] if items._processor is None else [items._processor]
 
+@patch
+def demands(self:ItemList) -> list[str]:
+    "Names of functions that a file mentions and nobody has handed over; lists that use functions say which."
+    return []
+
 @patch(cls_method=True)
-def tfm_from_spec(cls:ItemList, spec:dict):
-    "A transform from its `spec()`; lists of things that can be transformed say how."
+def tfm_from_spec(cls:ItemList, spec:dict, trust:Sequence=()):
+    "A transform from its `spec()`; lists of things that can be transformed say how. `trust` has those of yours."
     raise TypeError(f"{cls.__name__} has no transforms.")
 
 # %% ../nbs/03b_saved_data.ipynb #49f49a37
@@ -93,9 +103,23 @@ def save(self:DataBunch,
     "Keep the prepared data; `load_data` reads it."
     arrays = {}
     state = {'format':DATA_FORMAT, 'sets':{k:_put_arrays(_set_state(ds), arrays) for k in ('train','valid','test') if (ds := getattr(self.label_list, k)) is not None}}
-    with atomic_write(self.path/file) as tmp, zipfile.ZipFile(tmp, 'w', zipfile.ZIP_DEFLATED) as z:
-        z.writestr('data.json', json.dumps(state))
+    with atomic_write(self.path/file) as tmp:
+        _write_data(tmp, json.dumps(state), arrays, zipfile.ZIP_DEFLATED)
+        try: _read_data(tmp, look=True)
+        except ValueError: _write_data(tmp, json.dumps(state), arrays, zipfile.ZIP_STORED)  # shrinks so well that it would look like a trap
+
+def _write_data(fn:Path, state:str, arrays:dict, how:int):
+    with zipfile.ZipFile(fn, 'w', how) as z:
+        z.writestr('data.json', state)
         with z.open('arrays.npz', 'w', force_zip64=True) as f: np.savez(f, **arrays)
+
+def _read_data(fn:Path, look:bool=False):
+    "State and arrays; with `look` nothing is read, only whether it could be. Raises `ValueError`."
+    limits = dict(max_bytes=2**36, max_ratio=100, free=2**26)
+    if look:
+        with zipfile.ZipFile(fn) as z: return check_claims(z, fn.stat().st_size, **limits)
+    parts = read_sealed(fn, ('data.json','arrays.npz'), **limits)
+    return parse_json(parts['data.json'], fn),parse_npz(parts['arrays.npz'])
 
 # %% ../nbs/03b_saved_data.ipynb #3b398a44
 def _subclasses(cls) -> dict:
@@ -106,11 +130,12 @@ def make_list(
     state:dict, # from `list_state`
     path:Path,  # the data's folder
     fn:Path,    # where the state was read, for messages
+    trust:Sequence=(), # functions of yours that it names
 ) -> ItemList:
     "The list that `list_state` described; only classes that are defined here can be made."
     classes = _subclasses(ItemList)
     if state['class'] not in classes: raise ValueError(f"{fn} holds a {state['class']}, which is not defined here: import or define that class, then load again.")
-    return classes[state['class']].from_state(state, path)
+    return classes[state['class']].from_state(state, path, trust)
 
 def load_data(
     path:str|Path,                 # the data's folder
@@ -127,15 +152,15 @@ def load_data(
     "The data kept by `data.save`. Raises `ValueError` for a file that is not such data; no file can make it run code."
     path = Path(path); fn = path/file
     if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}: make it with `data.save({str(file)!r})`.")
+    try: state,arrays = _read_data(fn)
+    except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, MemoryError) as e:
+        raise ValueError(f"{fn} is not data saved by `data.save` ({short(e)}). If another library or an older version wrote it, make the data again and save it.") from None
+    if state.get('format') != DATA_FORMAT: raise ValueError(f"{fn} has format {short(state.get('format'))}, this version reads {DATA_FORMAT}: make the data again and save it.")
     try:
-        with zipfile.ZipFile(fn) as z:
-            state = json.loads(z.read('data.json'))
-            with np.load(io.BytesIO(z.read('arrays.npz')), allow_pickle=False) as npz: arrays = {k:npz[k] for k in npz.files}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as e:
-        raise ValueError(f"{fn} is not data saved by `data.save` ({e}). If another library or an older version wrote it, make the data again and save it.") from None
-    if state.get('format') != DATA_FORMAT: raise ValueError(f"{fn} has format {state.get('format')}, this version reads {DATA_FORMAT}: make the data again and save it.")
-    sets = {k:_make_set(_get_arrays(v, arrays), path, fn) for k,v in state['sets'].items()}
-    lists = LabelLists(path, sets['train'], sets['valid'])
+        sets = {k:_make_set(_get_arrays(v, arrays), path, fn) for k,v in state['sets'].items()}
+        lists = LabelLists(path, sets['train'], sets['valid'])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError) as e:
+        raise e if isinstance(e, ValueError) and str(fn) in str(e) else ValueError(f"{fn} cannot be followed ({type(e).__name__}: {short(e)}). It may be damaged; make the data again and save it.") from e
     lists.test = sets.get('test')
     return lists.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, **kwargs)
 

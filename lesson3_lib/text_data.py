@@ -506,6 +506,12 @@ def from_state(cls:TextList, state:dict, path:Path, trust:Sequence[Callable]=())
     items.processor = [_step(s, vocab, trust) for s in state['steps']]
     return items
 
+@patch
+def demands(self:TextList) -> list[str]:
+    "Names of functions that a file mentions and nobody has handed over."
+    toks = [p.tokenizer for p in listify(self.processor) if isinstance(p, TokenizeProcessor)]
+    return [o.__name__ for t in toks for o in (t.tok_func, *t.pre_rules, *t.post_rules) if isinstance(o, _Missing)]
+
 def _step(s:dict, vocab:Vocab, trust) -> PreProcessor:
     if 'open' in s: return OpenFileProcessor(enc=s['open'])
     if 'numericalize' in s: return NumericalizeProcessor(vocab=vocab)
