@@ -34,8 +34,9 @@ class CheckpointCallback(LearnerCallback):
         self.file,self.every,self.resume,self.saved = learn._model_file(name),every,resume,None
 
     def on_train_begin(self, n_epochs, smoothener, callbacks, pbar, epoch, **kwargs):
-        self.callbacks,self.smoothener,self.n_epochs,self.saved,self.due = callbacks,smoothener,n_epochs,None,False
+        self.callbacks,self.smoothener,self.saved,self.due = callbacks,smoothener,None,False
         self.begin = epoch
+        self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), callbacks=[type(cb).__name__ for cb in callbacks])  # what must be the same for a run to go on
         for left in self.file.parent.glob(f'.{self.file.name}.*'): left.unlink(missing_ok=True)  # half written when it was killed
         if not self.resume or not self.file.exists(): return
         self.saved = self._read()
@@ -82,16 +83,11 @@ def _hidden_buffers(model:nn.Module) -> dict[str, Tensor]:
     return {k:b for k,b in model.named_buffers() if k not in kept}
 
 @patch
-def _shape(self:CheckpointCallback) -> dict:
-    "What must be the same for a run to go on."
-    return dict(epochs=self.n_epochs, batches=len(self.learn.data.train_dl), callbacks=[type(cb).__name__ for cb in self.callbacks])
-
-@patch
 def _write(self:CheckpointCallback, where:dict, done:bool=False):
     learn,s,model = self.learn,self.smoothener,bare_model(self.learn.model)
     epochs = [getattr(dl, 'epoch', None) for dl in self._loaders()]
     if not done and epochs[0] is not None: epochs[0] -= 1
-    write_tensors(dict(version=1, done=done, where=where, shape=self._shape(), model=model.state_dict(), hidden=_hidden_buffers(model),
+    write_tensors(dict(version=1, done=done, where=where, shape=self.shape, model=model.state_dict(), hidden=_hidden_buffers(model),
         opt=learn.opt.state_dict(), knobs={k:learn.opt.read(k) for k in ('lr','mom','beta','wd')}, smooth=[s.n, s.smooth], loaders=epochs, random=random_state(),
         states=[cb.state_dict() if hasattr(cb, 'state_dict') else {} for cb in self.callbacks]), self.file)
 
@@ -100,7 +96,7 @@ def _read(self:CheckpointCallback) -> dict:
     "The checkpoint, if it belongs to this run. Raises `ValueError` where it does not."
     saved = read_tensors(self.file, 'cpu')
     if not isinstance(saved, dict) or saved.get('version') != 1: raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
-    now,then = self._shape(),saved['shape']
+    now,then = self.shape,saved['shape']
     differ = [f"{k}: {then[k]} then, {now[k]} now" for k in now if now[k] != then[k]]
     if differ: raise ValueError(f"{self.file} is the checkpoint of another run ({'; '.join(differ)}). Make the run as it was, or begin anew with `resume=False` or another `name`.")
     check_state(bare_model(self.learn.model), saved['model'], self.file)
