@@ -24,6 +24,7 @@ from fastcore.basics import ifnone
 from .core import to_detach
 from .layers import bn_drop_lin
 from .learner import LearnerCallback, bare_model
+from .sealed import check_tensor_file
 
 # %% ../nbs/18_awd_lstm.ipynb #3983f63d
 def dropout_mask(
@@ -572,6 +573,7 @@ def read_weights(path:str|Path) -> dict[str,Tensor]:
     "The tensors in a file, and nothing but tensors: no code is run."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"There is no weights file {path}.")
+    check_tensor_file(path)
     try: wgts = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: raise ValueError(f"{path.name} is refused: it is not a file of plain tensors ({type(e).__name__}).") from None
     if isinstance(wgts, dict) and isinstance(wgts.get('model'), dict): wgts = wgts['model']

@@ -8,7 +8,7 @@ __all__ = ['df_names_to_idx', 'PreProcessor', 'ItemList', 'read_table', 'get_fil
            'EmptyLabelList', 'LabelList', 'LabelLists']
 
 # %% ../nbs/03_data_block.ipynb #2b83766e
-import inspect, os, re, warnings
+import inspect, io, os, re, warnings, zipfile, zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import contextmanager
 from numbers import Integral
@@ -148,14 +148,37 @@ class ItemList:
         return cls(get_files(path, extensions, recurse, include, exclude, presort), path=path, processor=processor, **kwargs)
 
 # %% ../nbs/03_data_block.ipynb #fd70efb0
+_MAX_COLUMNS,_MAX_LINE,_MAX_RATIO = 10_000,2**24,100 # of a first line; how far a compressed table may unpack, above 64 MiB
+
+def _open_table(fn:Path):
+    "The bytes of a table, unpacked where its suffix says that it is packed. Raises `ValueError` where they are too many."
+    import bz2, gzip, lzma
+    packed = {'.gz':gzip.open, '.bz2':bz2.open, '.xz':lzma.open, '.zip':_first_member}.get(fn.suffix.lower())
+    if packed is None: return open(fn, 'rb')
+    limit = max(2**26, _MAX_RATIO*fn.stat().st_size)
+    with packed(fn) as f: data = f.read(limit+1)
+    if len(data) > limit: raise ValueError(f"{fn} unpacks to more than {limit:,} bytes: it is a trap, or unpack it yourself.")
+    return io.BytesIO(data)
+
+def _first_member(fn:Path):
+    z = zipfile.ZipFile(fn)
+    names = [o for o in z.namelist() if not o.startswith('__MACOSX')]
+    if len(names) != 1: raise ValueError(f"{fn} holds {len(names)} files, not one table: unpack it, and name the one you want.")
+    return z.open(names[0])
+
 def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataFrame:
     "The csv file `fn`. Raises `FileNotFoundError`, or `ValueError` where it cannot be parsed or decoded, naming the file."
-    fn = Path(fn)
+    fn,sep = Path(fn),ifnone(delimiter, ',')
     if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}.")
-    try: return pd.read_csv(fn, sep=ifnone(delimiter, ','), header=header)
+    try:
+        f = _open_table(fn)
+        columns = f.readline(_MAX_LINE).count(sep.encode()) + 1
+        if columns > _MAX_COLUMNS: raise ValueError(f"{fn} claims {columns:,} columns in its first line, more than the {_MAX_COLUMNS:,} allowed: it is damaged, or no table.")
+        f.seek(0)
+        with f: return pd.read_csv(f, sep=sep, header=header)
     except UnicodeDecodeError as e:
         raise ValueError(f"{fn} is not UTF-8 (byte {e.object[e.start]:#x} at {e.start}): read it with `pd.read_csv(..., encoding='latin-1')`, say, and pass the table to `from_df`.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as e: raise ValueError(f"{fn} cannot be read as a table: {e}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e: raise ValueError(f"{fn} cannot be read as a table: {e}") from None
 
 def get_files(
     path:str|Path,      # where to look

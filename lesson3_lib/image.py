@@ -99,6 +99,8 @@ def _convert(im:PIL.Image.Image, mode:str, name:str) -> np.ndarray:
     return a.astype(np.uint8)*255 if a.dtype == bool else a
 
 # %% ../nbs/04_image.ipynb #738f26e1
+_FORMATS = ('JPEG','PNG','BMP','GIF','TIFF','WEBP','PPM','JPEG2000','AVIF','ICO','TGA','PCX','QOI','SGI','PSD','DDS','DIB') # pixels only: PostScript, which Pillow hands to another program, is a language
+
 class ImageFile:
     "A picture in its file: `size` without decoding, pixels from `array()`. Raises `ValueError` naming a file that cannot be read."
     def __init__(self,
@@ -123,7 +125,7 @@ class ImageFile:
         return ValueError(f"`{self.name}` {what}. Fetch it again, or leave it out (`verify_images` finds such files).")
 
     def _open(self) -> PIL.Image.Image:
-        try: im = PIL.Image.open(io.BytesIO(self.bytes))
+        try: im = PIL.Image.open(io.BytesIO(self.bytes), formats=_FORMATS)
         except PIL.UnidentifiedImageError:
             raise ValueError(f"`{self.name}` is no picture that can be read: {len(self.bytes)} bytes, beginning with {self.bytes[:8]!r}.") from None
         except PIL.Image.DecompressionBombError as e: raise ValueError(f"`{self.name}` is too large: {e}") from None
@@ -273,8 +275,25 @@ def unpack_image(
     return b.float().div_(255) if b.dtype == torch.uint8 else b
 
 # %% ../nbs/04_image.ipynb #92749e0c
+def _from_memory(o, mode:str):
+    "The pixels of an array (h, w, c) or (h, w), or of a tensor (c, h, w), in the channels of `mode`."
+    if isinstance(o, Tensor): a = (o if o.ndim != 3 else o.permute(1,2,0)).detach().cpu().numpy()
+    else: a = o
+    if a.ndim not in (2,3) or 0 in a.shape or a.ndim == 3 and a.shape[2] not in (1,3,4):
+        raise ValueError(f"A picture in memory is an array (height, width), (height, width, channels), or a tensor (channels, height, width), with 1, 3 or 4 channels; got {type(o).__name__} {tuple(o.shape)}.")
+    if a.dtype == bool: a = a.astype(np.uint8)*255
+    floats = np.issubdtype(a.dtype, np.floating)
+    if not floats and a.dtype != np.uint8: raise TypeError(f"A picture in memory is uint8 (0 to 255) or float (0 to 1), got {a.dtype}.")
+    if floats and not (np.isfinite(a).all() and a.min() >= -1e-3 and a.max() <= 1+1e-3): raise ValueError(f"A picture of floats lies between 0 and 1, this one from {a.min():g} to {a.max():g}: divide it by 255, or undo its normalization.")
+    a = a[...,0] if a.ndim == 3 and a.shape[2] == 1 else a
+    if mode == 'RGB': a = np.repeat(a[...,None], 3, 2) if a.ndim == 2 else a[...,:3]
+    elif mode == 'L' and a.ndim == 3:
+        if floats: a = (a.clip(0,1)*255).round().astype(np.uint8)
+        a = np.asarray(PIL.Image.fromarray(a).convert('L'))
+    return Pixels(np.ascontiguousarray(a if a.dtype == np.uint8 else a.astype(np.float32)))
+
 def open_image(
-    fn,                       # path; also bytes, an open file, a Pillow image, or an (h, w, 3) uint8 array
+    fn,                       # path; also bytes, an open file, a Pillow image, an array (h, w, c) or (h, w), or a tensor (c, h, w): uint8, or floats from 0 to 1
     div:bool=True,            # values from 0 to 1; False keeps 0 to 255 (as floats)
     convert_mode:str='RGB',   # Pillow mode: 'RGB', 'L' for grey, ...
     cls:type=Image,           # what to make
@@ -284,7 +303,7 @@ def open_image(
     "The picture in a file, in three channels by default. Raises `FileNotFoundError`, or `ValueError` for a file that cannot be decoded."
     if isinstance(fn, PIL.Image.Image):
         return cls(Pixels(_convert(fn if after_open is None else after_open(fn), convert_mode, '<image>')))
-    if isinstance(fn, np.ndarray): return cls(fn)
+    if isinstance(fn, (np.ndarray,Tensor)): return cls(_from_memory(fn, convert_mode))
     res = cls(ImageFile(fn, convert_mode, after_open))
     if not lazy: res.array
     return res if div else cls(torch.from_numpy(res.array.astype(np.float32)).reshape(*res.size,-1).permute(2,0,1))

@@ -24,6 +24,7 @@ from .dataset import DataBunch
 from .layers import apply_init, bn_types, flatten_model, requires_grad, split_model
 from .metrics import EpochMetric
 from .recorder import FitTable, LearnerCallback, Recorder
+from .sealed import check_tensor_file
 
 # %% ../nbs/09_learner.ipynb #ad268a05
 def loss_batch(
@@ -309,6 +310,7 @@ def read_tensors(
     if not path.exists():
         there = sorted(o.stem for o in path.parent.glob('*.pth')) if path.parent.is_dir() else []
         raise FileNotFoundError(f"There is no {path}. " + (f"In that folder: {', '.join(there)}." if there else "The folder has no saved model: is `learn.path` the one it was saved under?"))
+    check_tensor_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # about the protocols of files that are refused anyway

@@ -27,6 +27,7 @@ from .dataset import DatasetType
 from .interpret import ClassificationInterpretation
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .metrics import accuracy
+from .sealed import parse_json
 from .text_data import show_table
 from .text_transform import BOS, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 
@@ -76,7 +77,7 @@ class RNNLearner(Learner):
         path,enc = self._model_file(name),_reader(self.model)
         saved = read_tensors(path, ifnone(device, self.data.device))
         state = saved['encoder'] if isinstance(saved, dict) and isinstance(saved.get('encoder'), dict) else saved
-        if not isinstance(state, dict) or 'encoder.weight' not in state: raise ValueError(f"{path.name} holds no encoder: it was not made by `learn.save_encoder`.")
+        if not isinstance(state, dict) or not isinstance(state.get('encoder.weight'), Tensor) or not state['encoder.weight'].ndim: raise ValueError(f"{path.name} holds no encoder: it was not made by `learn.save_encoder`.")
         _check_vocab(path.name, saved.get('vocab'), len(state['encoder.weight']), self.vocab.itos)
         last = {k for k in state if '.module.weight_hh_l0' in k}  # older files hold these weights twice
         state = {k:v for k,v in state.items() if k not in last}
@@ -125,7 +126,8 @@ def _check_vocab(name, saved, n, itos):
     help = "Make this data with the vocabulary of the language model's data: `TextList.from_df(..., vocab=data_lm.vocab)`."
     if n!=len(itos): raise ValueError(f"The encoder in {name} knows {n} words, this data has {len(itos)}. {help}")
     if saved is None: return
-    words = json.loads(bytes(saved.cpu().tolist()))
+    if not isinstance(saved, Tensor) or saved.dtype != torch.uint8 or saved.ndim != 1 or not saved.is_contiguous(): raise ValueError(f"The words in {name} are damaged.")
+    words = parse_json(saved.cpu().numpy().tobytes(), name, list)
     for i,(a,b) in enumerate(zip(words, itos)):
         if a!=b: raise ValueError(f"The encoder in {name} and this data have {n} words each, but not the same: number {i} is {a!r} there and {b!r} here. {help}")
 

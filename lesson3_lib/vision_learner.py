@@ -274,11 +274,16 @@ def arch_spec(
     builder:str, # 'cnn' or 'unet'
     base_arch,   # the architecture
     **args,      # the other arguments of the function that makes the model
-) -> dict|None:  # None where a function or module of the user's would have to be written
-    "How to make the model again, as plain data for an export. An architecture of the user's is named only: who loads the export hands it over."
-    if any(callable(o) for o in args.values()): return None
+) -> dict:
+    "How to make the model again, as plain data for an export. An architecture, a head or a cut of the user's is named only: who loads the export hands it over."
     name = _library_name(base_arch)
-    return {'builder':builder, 'args':{'base_arch':name or {'custom':_arch_name(base_arch)}, **args, 'pretrained':False}}
+    own = {k:{'custom':_own_name(k, o)} for k,o in args.items() if callable(o)}
+    return {'builder':builder, 'args':{'base_arch':name or {'custom':_arch_name(base_arch)}, **args, **own, 'pretrained':False}}
+
+def _own_name(k:str, o) -> str:
+    "What a file calls argument `k`: the name of a function or class of the user's, else that of the argument."
+    name = getattr(o, '__name__', type(o).__name__)
+    return k if name == '<lambda>' or type(o).__module__.startswith('torch.') else name
 
 def default_split(
     model:nn.Module,  # body first
