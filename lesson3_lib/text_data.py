@@ -21,7 +21,7 @@ from fastcore.basics import ifnone, listify, patch
 
 from .core import default_device, in_notebook
 from .dataset import DataBunch, DataLoader, collate
-from .data_block import EmptyLabelList, ItemList, ItemLists, LabelLists, PreProcessor, df_names_to_idx, read_table
+from .data_block import EmptyLabelList, ItemList, ItemLists, LabelLists, PreProcessor, _no_missing, df_names_to_idx, read_table
 from .items import ItemBase
 from .losses import CrossEntropyFlat
 from . import text_transform
@@ -308,14 +308,14 @@ def create(cls:TextClasDataBunch,
 def _lens(ds) -> np.ndarray: return ds.items.lens if isinstance(ds.items, TokenStore) else np.array([len(o) for o in ds.items], dtype=np.int64)
 
 def _check_classes(train_ds, bs:int):
-    "Too large a batch is an error, a class without texts worth a word."
+    "Raise `ValueError` for too large a batch, and for a class without texts."
     n = len(train_ds)
     if 0 < n < bs: raise ValueError(f"The batch size ({bs}) is larger than the training set ({n} texts), so no batch could be made: pass bs={n} or less.")
     classes,labels = getattr(train_ds.y, 'classes', None),train_ds.y.items
     if classes is None or not n or not isinstance(labels[0], (int, np.integer)): return
     counts = np.bincount(np.array(labels, dtype=np.int64), minlength=len(classes))
     none = [str(c) for c,k in zip(classes, counts) if k == 0]
-    if none: warnings.warn(f"No text of the training set is of class {', '.join(none)}: it cannot be learnt. Check the split and `classes=`.", stacklevel=5)
+    if none: raise ValueError(f"No text of the training set is of class {', '.join(none)}, so it cannot be learnt. Check the split, and the names in `classes=`; `no_check=True` leaves it as it is.")
 
 # %% ../nbs/17_text_data.ipynb #cee64542
 def _resize(self:TextClasDataBunch, bs:int):
@@ -381,6 +381,8 @@ def from_csv(cls:TextDataBunch,
     "Texts and labels in a csv file; a random part is for validation."
     path = Path(path)
     df = read_table(path/csv_name, delimiter, header)
+    for what,cols in (('text',text_cols), *(() if issubclass(cls, TextLMDataBunch) else [('label',label_cols)])):  # while the rows are as in the file
+        _no_missing(df.iloc[:,df_names_to_idx(cols, df)], f"{csv_name}: the {what} column {cols!r}")
     order,cut = np.random.permutation(len(df)),int(valid_pct*len(df))
     if len(df) and not 0 < cut < len(df): raise ValueError(f"`valid_pct`={valid_pct} of {len(df)} texts leaves {cut} for validation and {len(df)-cut} for training: choose a part between.")
     return cls.from_df(path, df.iloc[order[cut:]], df.iloc[order[:cut]], None if test is None else read_table(path/test, delimiter, header),

@@ -127,6 +127,7 @@ def open_text(
         if span: f.seek(span[0])
         data = f.read(span[1]-span[0]) if span else f.read()
     try: return data.decode('utf-8-sig' if enc.lower() in ('utf-8','utf8') else enc)
+    except LookupError: raise ValueError(f"There is no encoding {enc!r}: common ones are 'utf-8', 'cp1252', 'latin-1' and 'utf-16'.") from None
     except UnicodeDecodeError as e:
         guess = 'utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'cp1252'
         where = e.start + (span[0] if span else 0)
