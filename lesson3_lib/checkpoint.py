@@ -6,6 +6,7 @@
 __all__ = ['CheckpointCallback']
 
 # %% ../nbs/11a_checkpoint.ipynb #a4d4e5a5
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,10 @@ class CheckpointCallback(LearnerCallback):
         for left in self.file.parent.glob(f'.{self.file.name}.*'): left.unlink(missing_ok=True)  # half written when it was killed
         if not self.resume or not self.file.exists(): return
         self.saved = self._read()
-        self._restore_model(self.saved)
-        self._restore_rest(self.saved)
-        where = self.saved['where']
+        with _following(self.file):
+            self._restore_model(self.saved)
+            self._restore_rest(self.saved)
+            where = {k:int(self.saved['where'][k]) for k in ('epoch','num_batch','iteration')}
         if self.saved['done']:
             self.saved = None
             set_random_state(read_tensors(self.file)['random'])
@@ -61,8 +63,9 @@ class CheckpointCallback(LearnerCallback):
     def on_batch_begin(self, train, epoch, num_batch, iteration, **kwargs):
         if not train: return
         if self.saved is not None:
-            self._restore_rest(self.saved)
-            set_random_state(self.saved['random'])
+            with _following(self.file):
+                self._restore_rest(self.saved)
+                set_random_state(self.saved['random'])
             self.saved = None
             return
         self.due |= num_batch % self.every == 0 if self.every else num_batch == 0
@@ -91,13 +94,22 @@ def _write(self:CheckpointCallback, where:dict, done:bool=False):
         opt=learn.opt.state_dict(), knobs={k:learn.opt.read(k) for k in ('lr','mom','beta','wd')}, smooth=[s.n, s.smooth], loaders=epochs, random=random_state(),
         states=[cb.state_dict() if hasattr(cb, 'state_dict') else {} for cb in self.callbacks]), self.file)
 
+_PARTS = {'done','where','shape','model','hidden','opt','knobs','smooth','loaders','random','states'}
+
+@contextmanager
+def _following(file:Path):
+    "Within `with`, an error is the fault of the checkpoint in `file`."
+    try: yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as e:
+        raise ValueError(f"{file} is damaged, or of another version ({type(e).__name__}: {str(e)[:200]}). Delete it, or begin anew with `resume=False`.") from e
+
 @patch
 def _read(self:CheckpointCallback) -> dict:
     "The checkpoint, if it belongs to this run. Raises `ValueError` where it does not."
     saved = read_tensors(self.file, 'cpu')
-    if not isinstance(saved, dict) or saved.get('version') != 1: raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
-    now,then = self.shape,saved['shape']
-    differ = [f"{k}: {then[k]} then, {now[k]} now" for k in now if now[k] != then[k]]
+    if not isinstance(saved, dict) or saved.get('version') != 1 or not _PARTS <= set(saved): raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
+    now = self.shape
+    with _following(self.file): differ = [f"{k}: {then} then, {now[k]} now" for k in now if now[k] != (then := saved['shape'][k])]
     if differ: raise ValueError(f"{self.file} is the checkpoint of another run ({'; '.join(differ)}). Make the run as it was, or begin anew with `resume=False` or another `name`.")
     check_state(bare_model(self.learn.model), saved['model'], self.file)
     return saved

@@ -172,7 +172,9 @@ def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataF
     if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}.")
     try:
         f = _open_table(fn)
-        columns = f.readline(_MAX_LINE).count(sep.encode()) + 1
+        line = f.readline(_MAX_LINE)
+        if len(line) == _MAX_LINE: raise ValueError(f"{fn} has a first line of more than {_MAX_LINE:,} bytes: it is damaged, or no table.")
+        columns = line.count(sep.encode()) + 1
         if columns > _MAX_COLUMNS: raise ValueError(f"{fn} claims {columns:,} columns in its first line, more than the {_MAX_COLUMNS:,} allowed: it is damaged, or no table.")
         f.seek(0)
         with f: return pd.read_csv(f, sep=sep, header=header)

@@ -143,6 +143,8 @@ def _check_outputs(spec:dict, data):
     "Raise where the network gives another number of outputs than the labels have."
     if spec.get('builder') not in BUILDERS: return
     n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
+    words,known = spec['args'].get('vocab_sz'),getattr(data.train_ds.x, 'vocab', None)
+    if words is not None and known is not None and words != len(known): raise ExportError(f"The network knows {short(words, 20)} words, and the vocabulary has {len(known)}: the file is damaged.")
     if n != c: raise ExportError(f"The network gives {short(n, 20)} outputs, and the labels need {c}: the file is damaged.")
 
 def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):

@@ -329,6 +329,7 @@ def check_state(
     "Raise `ValueError`, naming the first differences, unless `state` fits `model`."
     own,shape = model.state_dict(),lambda v: 'x'.join(map(str, v.shape)) or 'a number'
     bad = [f"{k}: {shape(v)} in this model, {shape(state[k])} in the file" for k,v in own.items() if isinstance(v, Tensor) and isinstance(state.get(k), Tensor) and v.shape != state[k].shape]
+    bad += [f"{k}: a {type(state[k]).__name__} in the file" for k,v in own.items() if k in state and isinstance(v, Tensor) and not isinstance(state[k], Tensor)]
     if strict:
         bad += [f"{k}: in this model, not in the file" for k in own if k not in state]
         bad += [f"{k}: in the file, not in this model" for k in state if k not in own]

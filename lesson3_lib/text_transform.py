@@ -581,4 +581,4 @@ class Vocab:
         try:
             itos = json.loads(Path(path).read_text(encoding='utf-8'))
             return cls(itos['itos'] if isinstance(itos, dict) else itos)
-        except (ValueError, KeyError, TypeError) as e: raise ValueError(f"{path} is not a vocabulary written by `Vocab.save`: {e}") from None
+        except (ValueError, KeyError, TypeError, RecursionError) as e: raise ValueError(f"{path} is not a vocabulary written by `Vocab.save`: {str(e)[:200]}") from None
