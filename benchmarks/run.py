@@ -17,7 +17,7 @@ OUT = ROOT/'_bench'
 BOTH, THREE = ('ours', 'fastai'), ('ours', 'fastai', 'bare')
 JOBS = {  # the job: the libraries, the data, what it is
     'loader':  (BOTH,  'tiles',   'tiles, lesson transforms, 128 pixels, batch 64, 2 workers'),
-    'epoch':   (THREE, 'tiles',   'the same with resnet18: train and validate'),
+    'epoch':   (THREE, 'few tiles',  'the same with resnet18: train and validate'),
     'pairs':   (BOTH,  'scenes',  'picture and mask, PNG 480x360 to 240x180, default transforms, 2 workers'),
     'unet':    (BOTH,  'scenes',  'resnet18 U-Net at 120x160, batch 8: train and validate'),
     'reviews': (BOTH,  'reviews', '20,000 reviews to the first batch of a language model'),
@@ -49,7 +49,7 @@ def make_tiles(n:int=1600) -> Path:
     src = untar_data(URLs.PLANET_SAMPLE) if REAL else sample_data('planet')
     csv, folder = next((src/c, src/f) for c,f in (('labels.csv', 'train'), ('train_v2.csv', 'train-jpg')) if (src/c).exists())
     df = pd.read_csv(csv)
-    path = fresh('tiles')
+    path = fresh(f'tiles-{n}')
     (path/'train').symlink_to(folder.resolve(), target_is_directory=True)
     pd.concat([df]*(n//len(df)+1)).head(n).to_csv(path/'labels.csv', index=False)
     return path
@@ -70,7 +70,7 @@ def make_reviews(n:int) -> Path:
     return path
 
 REAL = bool(os.environ.get('LESSON3_ARCHIVES'))
-DATA = {'tiles': make_tiles, 'scenes': make_scenes, 'reviews': lambda: make_reviews(20_000), 'few reviews': lambda: make_reviews(1000), None: lambda: OUT}
+DATA = {'tiles': make_tiles, 'few tiles': lambda: make_tiles(400), 'scenes': make_scenes, 'reviews': lambda: make_reviews(20_000), 'few reviews': lambda: make_reviews(1000), None: lambda: OUT}
 
 def fresh(name:str) -> Path:
     "An empty folder in `_bench`."
