@@ -19,7 +19,7 @@ JOBS = {  # the job: the libraries, the data, what it is
     'loader':  (BOTH,  'tiles',   'tiles, lesson transforms, 128 pixels, batch 64, 2 workers'),
     'epoch':   (THREE, 'few tiles',  'the same with resnet18: train and validate'),
     'pairs':   (BOTH,  'scenes',  'picture and mask, PNG 480x360 to 240x180, default transforms, 2 workers'),
-    'unet':    (BOTH,  'scenes',  'resnet18 U-Net at 120x160, batch 8: train and validate'),
+    'unet':    (BOTH,  'few scenes', 'resnet18 U-Net at 120x160, batch 8: train and validate'),
     'reviews': (BOTH,  'reviews', '20,000 reviews to the first batch of a language model'),
     'lm':      (BOTH,  'few reviews', 'training the default AWD-LSTM, 48 streams of 70 tokens'),
     'predict': (BOTH,  'tiles',   '`predict`, one picture at a time, resnet18 at 128'),
@@ -70,7 +70,7 @@ def make_reviews(n:int) -> Path:
     return path
 
 REAL = bool(os.environ.get('LESSON3_ARCHIVES'))
-DATA = {'tiles': make_tiles, 'few tiles': lambda: make_tiles(400), 'scenes': make_scenes, 'reviews': lambda: make_reviews(20_000), 'few reviews': lambda: make_reviews(1000), None: lambda: OUT}
+DATA = {'tiles': make_tiles, 'few tiles': lambda: make_tiles(400), 'scenes': make_scenes, 'few scenes': lambda: make_scenes(50), 'reviews': lambda: make_reviews(20_000), 'few reviews': lambda: make_reviews(1000), None: lambda: OUT}
 
 def fresh(name:str) -> Path:
     "An empty folder in `_bench`."
