@@ -562,8 +562,13 @@ def label_from_df(self:ItemList,
 
 @patch
 def label_from_func(self:ItemList, func:Callable, label_cls:type|None=None, **kwargs) -> 'LabelList':
-    "Labels are `func(item)`."
-    return self._label_from_list(_object_array(func(o) for o in self.items), label_cls, **kwargs)
+    "Labels are `func(item)`. An error within `func` is passed on with a note that names the item."
+    def label(o):
+        try: return func(o)
+        except Exception as e:
+            e.add_note(f"This happened while labelling the item {o!s}: look at it, or at the file its label is read from.")
+            raise
+    return self._label_from_list(_object_array(label(o) for o in self.items), label_cls, **kwargs)
 
 @patch
 def label_from_folder(self:ItemList, label_cls:type|None=None, **kwargs) -> 'LabelList':

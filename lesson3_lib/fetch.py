@@ -178,13 +178,14 @@ def _zip_entries(z):
 
 def _check_entries(entries, limit, max_members):
     "Refuse the first entry that is neither a file nor a folder, or lies outside, or is too much."
-    total = 0
+    total = n = 0
     for n,(name,kind,size) in enumerate(entries, 1):
         total += size
         bad = _bad_name(name) or (f'is a {kind}' if kind not in ('file','folder') else None)
         if bad: raise ValueError(f"holds {name!r}, which {bad}")
         if n>max_members: raise ValueError(f"holds more than {max_members:,} files (`max_members`)")
         if total>limit:   raise ValueError(f"unpacks to more than {limit:,} bytes (`max_bytes`, `max_ratio`)")
+    if not n: raise ValueError("holds nothing")
     return total
 
 @contextmanager

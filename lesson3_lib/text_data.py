@@ -479,6 +479,8 @@ def tokenizer_from_spec(
     trust:Sequence[Callable]=(), # functions and classes of your own that may be named in it
 ) -> Tokenizer:
     "The tokenizer described by `spec`. Names that are not known raise `ValueError` when they are used."
+    words = [spec['lang'], *spec['special_cases']]
+    if not all(isinstance(o, str) for o in words): raise ValueError(f"The language and the special tokens of a tokenizer are words, got {words[:5]}.")
     own = {getattr(o, '__qualname__', ''):o for o in trust}
     find = lambda known: lambda o: Subwords(o['subwords']) if isinstance(o, dict) else known.get(o) or own.get(o) or _Missing(str(o))
     rule = find(_known_rules)

@@ -56,6 +56,8 @@ class ImageList(ItemList):
         **kwargs,                # handed to `ItemList`
     ):
         super().__init__(items, **kwargs)
+        if after_open is not None and not callable(after_open): raise TypeError(f"`after_open` is a function from a Pillow image to a Pillow image, got {type(after_open).__name__}.")
+        if not isinstance(convert_mode, str): raise TypeError(f"`convert_mode` is the name of a Pillow mode such as 'RGB', got {convert_mode!r}.")
         self.convert_mode,self.after_open,self.sizes = convert_mode,after_open,{}
         self.copy_new += ['convert_mode','after_open']
         if self.x is not None: self.loss_func,self.c = MSELossFlat(),len(convert_mode) # pictures to be predicted

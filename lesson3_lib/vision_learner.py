@@ -21,7 +21,7 @@ from fastcore.meta import delegates
 from .core import ifnone, listify, show_progress
 from .dataset import DataBunch
 from .hooks import hook_outputs, dummy_eval, num_features_model
-from .layers import AdaptiveConcatPool2d, Flatten, apply_init, bn_drop_lin, children
+from .layers import AdaptiveConcatPool2d, Flatten, SigmoidRange, apply_init, bn_drop_lin, children
 from .learner import Learner
 
 # %% ../nbs/12_vision_learner.ipynb #9a858ac3
@@ -262,12 +262,13 @@ def create_cnn_model(
     custom_head:nn.Module|None=None,  # a head of your own, instead
     bn_final:bool=False,              # a batch norm after the answers
     concat_pool:bool=True,            # mean and maximum pooling
+    y_range:tuple[float,float]|None=None, # keep the answers within this range, by a sigmoid
 ) -> nn.Sequential: # body and head: (n,c,h,w) to (n,nc)
     "A network with a new head."
     body = create_body(base_arch, pretrained, cut)
-    if custom_head is not None: return nn.Sequential(body, custom_head)
-    nf = num_features_model(body) * (2 if concat_pool else 1)
-    return nn.Sequential(body, create_head(nf, nc, lin_ftrs, ps, concat_pool, bn_final))
+    head = custom_head
+    if head is None: head = create_head(num_features_model(body) * (2 if concat_pool else 1), nc, lin_ftrs, ps, concat_pool, bn_final)
+    return nn.Sequential(body, head if y_range is None else nn.Sequential(head, SigmoidRange(*y_range)))
 
 # %% ../nbs/12_vision_learner.ipynb #5dfc80a8
 def arch_spec(
@@ -312,10 +313,11 @@ def cnn_learner(
     bn_final:bool=False,              # a batch norm after the answers
     init:Callable|None=nn.init.kaiming_normal_, # fills the weights of the head
     concat_pool:bool=True,            # mean and maximum pooling
+    y_range:tuple[float,float]|None=None, # keep the answers within this range, by a sigmoid: for a regression that has one
     **kwargs,
 ) -> Learner:
     "A learner for `data` with a new head on the body of `base_arch`."
-    args = dict(cut=cut, lin_ftrs=lin_ftrs, ps=ps, custom_head=custom_head, bn_final=bn_final, concat_pool=concat_pool)
+    args = dict(cut=cut, lin_ftrs=lin_ftrs, ps=ps, custom_head=custom_head, bn_final=bn_final, concat_pool=concat_pool, y_range=y_range)
     nc = n_outputs(data)
     model = create_cnn_model(base_arch, nc, pretrained=pretrained, **args)
     learn = Learner(data, model, **kwargs)
