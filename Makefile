@@ -23,7 +23,7 @@ prepare: .venv/.stamp ## before a commit: export, clean, README
 .venv/.stamp: settings.ini setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,11) and "Python 3.11 or newer is needed, this is %s: try make PYTHON=python3.12" % sys.version.split()[0])'
 	@echo 'setting up .venv, once: some minutes, most of it PyTorch'
-	$(PYTHON) -m venv .venv && $(V)/python -m pip install -qq --no-compile --disable-pip-version-check -e '.[dev,offline]' && touch $@
+	$(PYTHON) -m venv .venv && $(V)/python -m pip install -qq --no-compile --disable-pip-version-check -e '.[dev,offline,serve]' && touch $@
 
 clean:   ## remove what was made
 	rm -rf .venv _proc _docs _lesson _bench build *.egg-info
