@@ -351,17 +351,22 @@ def word_effects(self:TextClassificationInterpretation,
     text:str,                   # a document
     class_id:int|None=None,     # the class to explain; the predicted one by default
     bs:int=64,                  # readings at a time
+    together:int=1,             # words left out at a time: more is quicker, and says less
 ) -> tuple[list[str],Tensor]:   # its tokens, and by how much each raises the probability of the class, from -1 to 1
-    "How the probability of the class falls when a word is left out. The cost grows with the square of the length."
+    "How the probability of the class falls when a word is left out. The cost grows with the square of the length, over `together`."
     model,ids = bare_model(self.learn.model).eval(),self._ids(text)
     enc,n = _reader(model),ids.shape[1]
     whole = MultiBatchEncoder(n, n, enc, model[0].pad_idx)
     read = lambda b: model[1](whole(b))[0].float().softmax(-1)
     probs = read(ids)[0]
     c = int(probs.argmax()) if class_id is None else class_id
-    without = ids.repeat(n, 1)
-    for i in range(n): without[i,1:i+1],without[i,0] = ids[0,:i],model[0].pad_idx
-    return [self.learn.vocab.itos[i] for i in ids[0].tolist()],probs[c].cpu()-torch.cat([read(o)[:,c] for o in without.split(bs)]).cpu()
+    starts = range(0, n, together)
+    without = ids.repeat(len(starts), 1)
+    for row,a in zip(without, starts):
+        left = min(together, n-a)
+        row[left:a+left],row[:left] = ids[0,:a],model[0].pad_idx
+    effects = probs[c].cpu()-torch.cat([read(o)[:,c] for o in without.split(bs)]).cpu()
+    return [self.learn.vocab.itos[i] for i in ids[0].tolist()],effects.repeat_interleave(together)[:n]
 
 # %% ../nbs/19_text_learner.ipynb #ebe5d303
 def piece_attn_html(
