@@ -23,6 +23,7 @@ from .data_block import CategoryList, ItemList, LabelLists, get_files, read_tabl
 from .dataset import DataBunch, DatasetType, collate
 from .image import Image, open_image, show_image, subplots
 from .losses import MSELossFlat
+from .pixel_cache import PixelCache
 
 # %% ../nbs/06_vision_data.ipynb #88ebf7a9
 image_extensions = ('.jpg','.jpeg','.jpe','.jfif','.png','.bmp','.gif','.tif','.tiff','.webp','.ppm','.pgm','.pbm','.jp2')
@@ -49,6 +50,7 @@ def missing_files(
 class ImageList(ItemList):
     "Pictures, by their files. `open` may be overridden to read them in another way."
     _square_show,_square_show_res = True,True
+    _cache = None # a `PixelCache`, with `databunch(cache=True)`
     def __init__(self,
         items,                   # files (or anything `open_image` takes)
         convert_mode:str='RGB',  # Pillow mode of the pictures: 'RGB', 'L' for grey, ...
@@ -65,8 +67,9 @@ class ImageList(ItemList):
     def open(self, fn) -> Image:
         "The picture of file `fn`, decoded when its size in the batch is known."
         return open_image(fn, convert_mode=self.convert_mode, after_open=self.after_open, lazy=True)
+    def opened(self, fn) -> Image: "`open(fn)`, its pixels from the cache where there is one."; return self.open(fn) if self._cache is None else self._cache.open(fn, self.open)
     def get(self, i:int) -> Image:
-        res = self.open(super().get(i))
+        res = self.opened(super().get(i))
         self.sizes[i] = tuple(res.size)
         res._is_target = self.x is not None
         return res
@@ -201,6 +204,17 @@ def normalize_funcs(
 # %% ../nbs/06_vision_data.ipynb #f59de62c
 class ImageDataBunch(DataBunch):
     "Loaders of pictures."
+    @classmethod
+    def create(cls, train_ds, valid_ds=None, test_ds=None,
+        cache:bool=False, # decode each picture (and mask) once, and keep the pixels on disk; other data made of the same lists uses them, too
+        **kwargs,         # handed to `DataBunch.create`
+    ) -> 'ImageDataBunch':
+        "A bunch of loaders over these data sets."
+        if cache:
+            for o in (getattr(ds, k, None) for ds in (train_ds,valid_ds,test_ds) for k in ('x','y')):
+                if isinstance(o, ImageList) and o._cache is None: o._cache = PixelCache()
+        return super().create(train_ds, valid_ds, test_ds, **kwargs)
+
     def batch_stats(self, funcs:Collection[Callable]|None=None, ds_type:DatasetType=DatasetType.Train) -> list[Tensor]:
         "Mean and standard deviation (or the results of `funcs`) of each channel, over a first batch."
         x = self.one_batch(ds_type=ds_type, denorm=False)[0]
@@ -238,11 +252,12 @@ def create_from_ll(cls:ImageDataBunch,
     size=None, no_check:bool=False, resize_method=None, mult:int|None=None, # as in `transform` and `databunch`
     padding_mode:str='reflection', mode:str='bilinear', tfm_y:bool=False,
     seed:int|None=None,       # of order and draws
+    cache:bool=False,         # decode each picture once
 ) -> ImageDataBunch:
     "A bunch of labelled lists, transformed."
     lls = lls.transform(tfms=ds_tfms, size=size, resize_method=resize_method, mult=mult, padding_mode=padding_mode, mode=mode, tfm_y=tfm_y)
     if test is not None: lls.add_test_folder(test)
-    return lls.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, seed=seed)
+    return lls.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, seed=seed, cache=cache)
 
 @patch(cls_method=True)
 def from_folder(cls:ImageDataBunch,

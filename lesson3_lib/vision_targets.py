@@ -76,7 +76,7 @@ class SegmentationLabelList(ImageList):
     def open(self, fn) -> ImageSegment: return open_mask(fn, convert_mode=self.convert_mode, after_open=self.after_open, lazy=True)
     def get(self, i:int) -> ImageSegment:
         "Mask `i`. Raises `ValueError` where its size is not that of its image; its codes are checked when they are read."
-        mask = self.open(self.items[i])
+        mask = self.opened(self.items[i])
         mask._is_target = True
         name = self.items[i] if isinstance(self.items[i], (str,os.PathLike)) else f'mask {i}'
         if isinstance(self.x, ImageList) and i in self.x.sizes and tuple(self.x.sizes[i]) != tuple(mask.size):
