@@ -6,8 +6,8 @@
 __all__ = ['LESSONS', 'DRAWN', 'make_parser', 'run_lesson', 'find_lr', 'data_list', 'data_get', 'data_cite', 'data_draw',
            'serve_export', 'doctor', 'predict', 'main']
 
-# %% ../nbs/43b_cli.ipynb #6c88af91
-import argparse, os, sys
+# %% ../nbs/43b_cli.ipynb #afc44f07
+import argparse, os, sys, warnings
 from pathlib import Path
 
 # %% ../nbs/43b_cli.ipynb #824959f2
@@ -252,7 +252,10 @@ def main(
         return 0
     if getattr(args, 'func', None) is None: parser.print_help(); return 2
     if 'matplotlib' not in sys.modules: os.environ.setdefault('MPLBACKEND', 'agg')  # no windows
-    try: return args.func(args) or 0
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)  # a sentence, without the line of code
+            return args.func(args) or 0
     except KeyboardInterrupt: print('\nlesson3: ended', file=sys.stderr); return 130
     except BrokenPipeError:  # `lesson3 data list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
