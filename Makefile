@@ -14,6 +14,9 @@ test: .venv/.stamp    ## every chapter as a test, then: exported code and README
 docs: .venv/.stamp    ## the site into _docs/
 	$(V)/python .ci/docs.py
 
+browse: .venv/.stamp  ## the site tested in a headless Chromium, after `make docs`
+	$(V)/python .ci/test_site.py
+
 bench: .venv/.stamp   ## this library beside fastai, in one run
 	$(V)/python benchmarks/run.py $(BENCH)
 

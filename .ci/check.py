@@ -106,10 +106,30 @@ def output_problems(nb:Path, limit=500_000):
     if size > limit: res.append(f'nbs/{nb.name}: {size/1e3:.0f} kB of outputs, at most {limit/1e3:.0f}')
     return res
 
-def check_readme():
-    "README.md is nbs/index.ipynb, and nbs/nbdev.yml is settings.ini"
-    import readme
+def check_notebooks():
+    "Notebooks open anywhere: valid nbformat 4.5, a kernel named, an id of its own for every cell"
+    import json, nbformat
     problems = []
+    for nb in chapters():
+        d = json.loads(nb.read_text(encoding='utf-8'))
+        if (d['nbformat'], d['nbformat_minor']) != (4, 5): problems.append(f'nbs/{nb.name}: nbformat {d["nbformat"]}.{d["nbformat_minor"]}, not 4.5')
+        try: nbformat.validate(d)
+        except nbformat.ValidationError as e: problems.append(f'nbs/{nb.name}: {str(e).splitlines()[0]}')
+        ids = [c.get('id') for c in d['cells']]
+        if None in ids or len(ids) != len(set(ids)): problems.append(f'nbs/{nb.name}: a cell without an id, or two with the same')
+        if d['metadata'].get('kernelspec', {}).get('name') != 'python3': problems.append(f'nbs/{nb.name}: no kernelspec python3')
+    return problems
+
+def check_names():
+    "Every public name has a docstring, a word on each argument, and an example that runs"
+    import names
+    return names.problems()
+
+def check_readme():
+    "README.md is nbs/index.ipynb, which lists every chapter, and nbs/nbdev.yml is settings.ini"
+    import readme
+    index = (NBS/'index.ipynb').read_text(encoding='utf-8') if (NBS/'index.ipynb').exists() else ''
+    problems = [f'nbs/index.ipynb does not list {o.stem}' for o in chapters() if o.stem != 'index' and f']({o.name})' not in index]
     if not (NBS/'index.ipynb').exists(): problems.append('nbs/index.ipynb is not there')
     else:
         for path,data in readme.render().items():
@@ -234,7 +254,7 @@ def check_import():
 
 # ---------------------------------------------------------------- all of it
 
-CHECKS = [check_exported, check_clean, check_readme, check_layers, check_import]
+CHECKS = [check_exported, check_clean, check_notebooks, check_readme, check_layers, check_import]
 
 def run_check(f):
     start = time.time()

@@ -28,5 +28,9 @@ def is_lesson(nb:str) -> bool:
     "Whether a chapter tells the lesson (30 to 39) rather than builds the library."
     return bool(re.match(r'3\d', Path(nb).name))
 
+def is_lookup(nb:str) -> bool:
+    "Whether a chapter is for looking up (90 and up): the glossary."
+    return bool(re.match(r'9\d', Path(nb).name))
+
 def mins(seconds:float) -> str:
     return f'{seconds:.0f} s' if seconds < 100 else f'{seconds/60:.1f} min'

@@ -1,10 +1,10 @@
-"""README.md from nbs/index.ipynb (nbdev's own way needs Quarto), and nbs/nbdev.yml from settings.ini.
+"""README.md from nbs/index.ipynb (nbdev's own way needs Quarto), the table of chapters in it, and nbs/nbdev.yml from settings.ini.
 
-    python .ci/readme.py    # writes both; `make test` checks that they are in step
+    python .ci/readme.py    # writes them; `make test` checks that they are in step
 """
 import posixpath, re
 
-from common import NBS, ROOT
+from common import NBS, ROOT, chapters, is_lesson
 
 FIRST = '<!-- Made from nbs/index.ipynb by .ci/readme.py: edit the notebook, then run `make prepare`. -->\n\n'
 
@@ -58,6 +58,39 @@ def render() -> dict:
     files[ROOT/'README.md'] = (FIRST + '\n\n'.join(p.strip('\n') for p in parts if p.strip()) + '\n').encode()
     return files
 
+BOOK = '| the lesson | |'  # how the cell begins that lists the chapters
+ABOUT = {  # layers in the reader's words
+    'primitives': 'the ground: device and seed, data sets, loaders, losses', 'data block': 'the data block API', 'vision': 'pictures and what is done to them',
+    'training': 'training, and what comes of it', 'vision models': 'models for pictures', 'text': 'texts and their tokens', 'text models': 'models for text',
+    'vision star': 'the import for pictures', 'text star': 'the import for text', 'command line': 'the command line', None: 'to look up'}
+
+def book() -> str:
+    "The table of all chapters: those of the lesson with their questions, the library layer by layer."
+    import nbformat
+    from check import LAYERS, layer_of
+    lesson, library = [], {}
+    for path in chapters():
+        if path.stem == 'index': continue
+        text = '\n'.join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == 'markdown')
+        title, question = (re.search(rf'^{o} +(.+)$', text, re.M) for o in ('#', '>'))
+        number = re.match(r'[0-9a-z]+', path.stem).group(0)
+        link = f'[{number}&nbsp;{title.group(1).strip() if title else path.stem}]({path.name})'
+        if is_lesson(path.name): lesson.append(f'| {link} | {question.group(1).strip() if question else ""} |')
+        else: library.setdefault(layer_of(path.stem), []).append(link)
+    rows = [f'| {ABOUT[l]} | {", ".join(library[l])} |' for l in (*LAYERS, None) if l in library]
+    return '\n'.join([BOOK, '|---|---|', *lesson, '', '| the library | |', '|---|---|', *rows])
+
+def write_book():
+    "Bring the table of chapters in nbs/index.ipynb up to date."
+    import nbformat
+    path = NBS/'index.ipynb'
+    nb = nbformat.read(path, 4)
+    cell = next(c for c in nb.cells if c.source.startswith(BOOK))
+    if cell.source != book():
+        cell.source = book()
+        nbformat.write(nb, path)
+        print(f'wrote the chapters into {path.relative_to(ROOT)}')
+
 def nbdev_yml() -> str:
     "nbs/nbdev.yml as nbdev writes it."
     from nbdev.config import get_config
@@ -67,6 +100,7 @@ def nbdev_yml() -> str:
     return _nbdev_yml.format(doc_path=cfg.doc_path.name, **vals)
 
 def main():
+    write_book()
     files = render()
     for o in (NBS/'images').glob('index_*.png'):
         if o not in files: o.unlink()
