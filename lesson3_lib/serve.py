@@ -225,4 +225,5 @@ def serve(
         server = make_server(answering)
         print(f"{answering.name}: {answering.says} of each {answering.takes} at http://127.0.0.1:{sock.getsockname()[1]} (ctrl-C ends it)", flush=True)
         try: server.run(sockets=[sock])
+        except KeyboardInterrupt: pass  # this is how it ends
         finally: answering.batcher.stop()
