@@ -45,7 +45,9 @@ class Callback:
     def load_state_dict(self, state:dict): "Take up what `state_dict` gave."
 
     @property
-    def name(self) -> str: "`EarlyStopping` is `early_stopping`."; return camel2snake(type(self).__name__)
+    def name(self) -> str: "`EarlyStopping` is `early_stopping`, unless another name is set."; return self.__dict__.get('_name') or camel2snake(type(self).__name__)
+    @name.setter
+    def name(self, name:str): self._name = name
     def __repr__(self): return type(self).__name__
 
 EVENTS = tuple(o for o in vars(Callback) if o.startswith('on_'))

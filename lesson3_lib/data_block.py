@@ -45,7 +45,7 @@ def _no_missing(values:pd.DataFrame|pd.Series, what:str):
     holes = np.asarray(values.isna())
     rows = np.flatnonzero(holes.any(axis=1) if holes.ndim > 1 else holes)
     if len(rows):
-        raise ValueError(f"{what} has {len(rows)} empty cells (NaN), the first in rows {rows[:5].tolist()}: fill them, or drop the rows with `df.dropna()`.")
+        raise ValueError(f"{what} has {len(rows)} empty cells (NaN), the first in rows {values.index[rows[:5]].tolist()}: fill them, or drop the rows with `df.dropna()`.")
 
 # %% ../nbs/03_data_block.ipynb #105b2365
 class PreProcessor:
@@ -395,6 +395,8 @@ def split_from_df(self:ItemList,
     if not flags.isin([0,1]).all(): raise ValueError(f"The split column {col!r} must hold True and False (or 1 and 0), got {flags.unique()[:5].tolist()}.")
     return self.split_by_idx(np.flatnonzero(flags.to_numpy().astype(bool)))
 
+ItemList.random_split_by_pct,ItemList.no_split = ItemList.split_by_rand_pct,ItemList.split_none  # their names in the first notebooks of the course
+
 # %% ../nbs/03_data_block.ipynb #189c94ee
 def _remember(func:Callable) -> Callable:
     "`func`, called once for each different argument that can be hashed: a million labels are few different ones."
@@ -493,7 +495,7 @@ class FloatList(ItemList):
     "One or several numbers per item."
     def __init__(self, items, log:bool=False, classes=None, **kwargs):
         super().__init__(items, **kwargs)
-        try: self.items = np.stack([np.asarray(o, dtype=np.float32) for o in self.items]) if len(self.items) else np.zeros(0, np.float32)
+        try: self.items = np.stack([np.asarray(o, dtype=np.float32) for o in self.items]) if len(self.items) else np.asarray(self.items, np.float32)
         except (ValueError, TypeError) as e: raise ValueError(f"These labels are not numbers, or not equally many per item: {e}") from None
         bad = np.flatnonzero(~np.isfinite(self.items.reshape(len(self.items), -1)).all(1)) if self.items.size else []
         if len(bad): raise ValueError(f"{len(bad)} targets are NaN or infinite, the first at item {bad[0]}: {self.items[bad[0]]}.")
@@ -540,8 +542,9 @@ def get_label_cls(self:ItemList,
 
 @patch
 def _label_from_list(self:ItemList, labels:Sequence, label_cls:type|None=None, from_item_lists:bool=False, **kwargs) -> 'LabelList':
-    if not from_item_lists: raise ValueError("These items have not been split: split them first, with `split_none()` where no validation is wanted." + _STEPS)
+    if not from_item_lists: raise ValueError("Your data isn't split: split it first, with `split_none()` where no validation is wanted." + _STEPS)
     if len(labels) == 0 and label_cls is None: label_cls = EmptyLabelList
+    if kwargs.get('label_delim', '') is None: del kwargs['label_delim']
     label_cls = self.get_label_cls(labels, label_cls=label_cls, **kwargs)
     return ifnone(self._label_list, LabelList)(x=self, y=label_cls(labels, path=self.path, x=self, **kwargs))
 
@@ -601,6 +604,17 @@ def label_empty(self:ItemList, **kwargs) -> 'LabelList':
     "No labels."
     return self.label_from_func(lambda o: 0, label_cls=EmptyLabelList, **{k:v for k,v in kwargs.items() if k != 'label_cls'})
 
+@patch
+def label_from_lists(self:ItemLists,
+    train_labels:Sequence,    # a label for each training item
+    valid_labels:Sequence,    # a label for each validation item
+    label_cls:type|None=None, # list class of the labels; inferred by default
+    **kwargs,                 # for the label class
+) -> 'LabelLists':
+    "Labels from two sequences, in the order of the items."
+    sets = [o._label_from_list(_object_array(labels), label_cls, from_item_lists=True, **kwargs) for o,labels in ((self.train,train_labels), (self.valid,valid_labels))]
+    return LabelLists(self.path, *sets).process()
+
 # %% ../nbs/03_data_block.ipynb #cbda3a29
 class LabelList(Dataset):
     "Inputs `x` and labels `y`, transformed: `ds[i]` is a pair of items, `ds[list]` a smaller `LabelList`."
@@ -631,8 +645,15 @@ class LabelList(Dataset):
         "Item `i` with the draws of `key`."
         x,y = (self.x[i], self.y[i]) if self.item is None else (self.item, 0)
         if self.tfms or self.tfmargs: x = x.apply_tfms(self.tfms, rng=item_rng(*key), **self.tfmargs)
-        if self.item is None and (self.tfms_y or self.tfmargs_y): y = y.apply_tfms(self.tfms_y, rng=item_rng(*key), **self.tfmargs_y)
+        if self.item is None and (self.tfms_y or self.tfmargs_y): y = y.apply_tfms(self.tfms_y, **self._draws_of_y(key), **self.tfmargs_y)
         return x,(0 if y is None else y)
+    def _draws_of_y(self, key) -> dict:
+        "The draws of the input, for its label; transforms that only the label has draw for themselves."
+        if self.tfms_y is self.tfms or not self.tfms: return {'rng':item_rng(*key)}
+        shared,rng = {id(t) for t in listify(self.tfms)},item_rng(*key, 1)
+        for t in listify(self.tfms_y):
+            if id(t) not in shared: t.resolve(rng)
+        return {'do_resolve':False}
 
     def new(self, x:ItemList, y:ItemList, tfms=None, tfm_y:bool|None=None, **tfmargs) -> 'LabelList':
         "Other inputs and labels, with these transforms unless others are given."
@@ -711,7 +732,13 @@ class LabelLists(ItemLists):
         had = len(self.valid)
         for ds in self.lists: ds.process(xp, yp)
         if had and not len(self.valid): raise ValueError("No validation item is left: none of their labels was seen in training.")
+        self._warn_of_twins()
         return self
+    def _warn_of_twins(self):
+        "Warn where a file is in both sets: what was learnt by heart would be counted as understood."
+        trained,valid = ([o for o in ds.x.items if isinstance(o, Path)] if isinstance(ds.x.items, np.ndarray) and ds.x.items.dtype == object else [] for ds in (self.train, self.valid))
+        twins = sorted(set(map(str, trained)) & set(map(str, valid)))
+        if twins: warnings.warn(f"{len(twins)} files are in the training set and in the validation set, such as {twins[0]}: validation will look better than it is. Is a row there twice, or a split wrong?", stacklevel=3)
 
 # %% ../nbs/03_data_block.ipynb #ffb68945
 @patch

@@ -336,6 +336,13 @@ def coord(self:Image,
     "This item with every place filled from where `func` says."
     return self.moved(_on_places(func, args, kwargs))
 
+@patch(as_prop=True)
+def flow(self:Image) -> FlowField:
+    "The size, and the places (1, h, w, 2) of the middles of the pixels, x and y in [-1, 1]."
+    h,w = self.size
+    y,x = torch.meshgrid((2*torch.arange(h)+1)/h - 1, (2*torch.arange(w)+1)/w - 1, indexing='ij')
+    return FlowField((h,w), torch.stack([x,y], -1)[None])
+
 @patch
 def coord(self:ImagePoints, func:Callable, *args, **kwargs) -> ImagePoints:
     if not _accepts(func, 'invert'):
@@ -364,6 +371,9 @@ def pixel(self:ImagePoints, func:Callable, *args, **kwargs) -> ImagePoints:
         raise TypeError(f"`{getattr(func, '__name__', func)}` works on pixels and cannot move points: let it return other points when it is given an `ImagePoints`, "
                         "or leave the labels out with `use_on_y=False`.")
     return res
+
+@patch(as_prop=True)
+def logit_px(self:Image) -> Tensor: "The pixels on the logit scale: 0 is half grey."; return torch.logit(self.px, 1e-7)
 
 @patch
 def lighting(self:Image,

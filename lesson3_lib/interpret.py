@@ -258,6 +258,7 @@ class _Confusion(Interpretation):
 
 class ClassificationInterpretation(_Confusion):
     "Mistakes of a model that gives one class an item."
+    pred_class = property(lambda self: self.preds.argmax(1), doc="The predicted class of each item.")
     def describe(self, i):
         return dict(target=self.classes[int(self.y_true[i])], prediction=self.classes[int(self.preds[i].argmax())],
                     probability=self.preds[i,int(self.y_true[i])].item())
@@ -454,6 +455,14 @@ class SegmentationInterpretation(_Confusion):
         res = cls(learn, torch.cat(stats.preds), torch.cat(stats.targs), torch.cat(stats.losses), ds_type)
         res.counts,res.cm,res.void_code = torch.stack(stats.counts),stats.cm,void_code
         return res
+
+    def top_losses(self,
+        sizes:tuple|int|None=None, # (height, width) of the masks: accepted for older notebooks, the losses are by picture already; a number is `k`
+        k:int|None=None,           # how many; all by default
+        largest:bool=True,         # the worst (else the best)
+    ) -> tuple[Tensor,Tensor]:     # losses and positions in the set, each of shape (k,)
+        "The `k` largest losses, and whose they are."
+        return super().top_losses(sizes if isinstance(sizes, int) else k, largest)
 
     def confusion_matrix(self) -> np.ndarray:
         "How many pixels of each class (rows) were called each class, Void left out."

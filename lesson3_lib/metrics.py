@@ -200,7 +200,7 @@ mse,mae,msle,rmse = mean_squared_error,mean_absolute_error,mean_squared_logarith
 
 # %% ../nbs/07_metrics.ipynb #3c9fe78f
 def _flat(name, pred, targ):
-    if pred.numel() != targ.numel() or (pred.ndim and targ.ndim and pred.shape[0] != targ.shape[0]):
+    if pred.numel() != targ.numel() or (pred.ndim and targ.ndim and pred.shape[0] != targ.shape[0] and pred.squeeze().shape != targ.squeeze().shape):
         raise ValueError(f"`{name}` compares number with number: predictions of shape {tuple(pred.shape)} and targets of shape {tuple(targ.shape)} "
                          "do not pair up. Give the model one output for each number of the label.")
     return pred.reshape(-1).float(),targ.reshape(-1).float()

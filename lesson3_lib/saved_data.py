@@ -101,9 +101,13 @@ def save(self:DataBunch,
     file:str|Path='data_save.pkl', # name in the data's folder; whatever its ending, it holds no pickle
 ):
     "Keep the prepared data; `load_data` reads it."
+    _save_sets(self.path/file, {k:ds for k in ('train','valid','test') if (ds := getattr(self.label_list, k)) is not None})
+
+def _save_sets(fn:Path, sets:dict, **more):
+    "Write the labelled lists `sets` and what is known beside (`more`) to `fn`."
     arrays = {}
-    state = {'format':DATA_FORMAT, 'sets':{k:_put_arrays(_set_state(ds), arrays) for k in ('train','valid','test') if (ds := getattr(self.label_list, k)) is not None}}
-    with atomic_write(self.path/file) as tmp:
+    state = {'format':DATA_FORMAT, 'sets':{k:_put_arrays(_set_state(ds), arrays) for k,ds in sets.items()}, **more}
+    with atomic_write(fn) as tmp:
         _write_data(tmp, json.dumps(state), arrays, zipfile.ZIP_DEFLATED)
         try: _read_data(tmp, look=True)
         except ValueError: _write_data(tmp, json.dumps(state), arrays, zipfile.ZIP_STORED)  # shrinks so well that it would look like a trap
@@ -150,8 +154,12 @@ def load_data(
     **kwargs,                      # handed to the bunch's `create`
 ) -> DataBunch:
     "The data kept by `data.save`. Raises `ValueError` for a file that is not such data; no file can make it run code."
-    path = Path(path); fn = path/file
-    if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}: make it with `data.save({str(file)!r})`.")
+    lists,_ = _load_sets(Path(path), Path(path)/file, f"make it with `data.save({str(file)!r})`")
+    return lists.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, **kwargs)
+
+def _load_sets(path:Path, fn:Path, advice:str) -> tuple[LabelLists,dict]:
+    "The labelled lists in `fn`, and all else that it says."
+    if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}: {advice}.")
     try: state,arrays = _read_data(fn)
     except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, MemoryError) as e:
         raise ValueError(f"{fn} is not data saved by `data.save` ({short(e)}). If another library or an older version wrote it, make the data again and save it.") from None
@@ -162,10 +170,40 @@ def load_data(
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError) as e:
         raise e if isinstance(e, ValueError) and str(fn) in str(e) else ValueError(f"{fn} cannot be followed ({type(e).__name__}: {short(e)}). It may be damaged; make the data again and save it.") from e
     lists.test = sets.get('test')
-    return lists.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, **kwargs)
+    return lists,state
 
 def _make_set(state:dict, path:Path, fn:Path) -> LabelList:
     x,y = (make_list(state[k], path, fn) for k in 'xy')
     if not len(x): x.ignore_empty = y.ignore_empty = True
-    ds = LabelList(x, y)
+    ds = ifnone(x._label_list, LabelList)(x, y)
     return ds.transform([x.tfm_from_spec(o) for o in state['tfms']], tfm_y=state['tfm_y'], **state['tfmargs']) if state['tfms'] or state['tfmargs'] else ds
+
+# %% ../nbs/03b_saved_data.ipynb #467db25f
+def _without_items(ds:LabelList) -> LabelList:
+    "The pair of lists, transformed the same way, with nothing in them."
+    x,y = ds.x[[]],ds.y[[]]
+    x.ignore_empty = y.ignore_empty = True
+    empty = LabelList(x, y)
+    empty.tfms,empty.tfm_y,empty.tfmargs = ds.tfms,ds.tfm_y,ds.tfmargs
+    return empty
+
+@patch
+def export(self:DataBunch,
+    file:str|Path='export.pkl', # name in the data's folder; whatever its ending, it holds no pickle
+):
+    "Keep what is known of the data, without its items; `load_empty` reads it."
+    ds = _without_items(ifnone(self.valid_ds, self.train_ds))
+    norm = None if self.norm is None else {k:v.tolist() if hasattr(v, 'tolist') else v for k,v in self.norm.keywords.items()}
+    _save_sets(self.path/file, {'train':ds, 'valid':ds}, norm=norm)
+
+@patch(cls_method=True)
+def load_empty(cls:DataBunch,
+    path:str|Path,               # the data's folder
+    fname:str|Path='export.pkl', # the name given to `data.export`
+    **kwargs,                    # handed to `databunch`: `bs`, `num_workers`, `device`, ...
+) -> DataBunch:
+    "A bunch without items, as `data.export` described it. Raises `ValueError` for a file that is not such a description."
+    lists,state = _load_sets(Path(path), Path(path)/fname, f"make it with `data.export({str(fname)!r})`")
+    data = lists.databunch(no_check=True, **kwargs)
+    if (norm := state.get('norm')) is not None: data.normalize((norm['mean'], norm['std']), do_x=norm['do_x'], do_y=norm['do_y'])
+    return data

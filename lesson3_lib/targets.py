@@ -10,7 +10,7 @@ __all__ = ['mask_cmap', 'unpack_mask', 'ImageSegment', 'mask_legend', 'MaskFile'
 # %% ../nbs/04b_targets.ipynb #72f75bf7
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -156,7 +156,8 @@ def open_mask_rle(
     return ImageSegment(rle_decode(mask_rle, (shape[1],shape[0])))
 
 # %% ../nbs/04b_targets.ipynb #c5079407
-class FlowField(NamedTuple):
+@dataclass(eq=False)
+class FlowField:
     "Places in an image: its size (height, width), and a tensor (..., 2) of places."
     size:tuple[int,int]
     flow:Tensor

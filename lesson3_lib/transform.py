@@ -107,7 +107,7 @@ class RandTransform:
     def __init__(self, tfm:Transform, kwargs:dict|None=None, p:float=1., is_random:bool=True, use_on_y:bool=True):
         self.tfm,self.kwargs,self.p,self.is_random,self.use_on_y = tfm,kwargs or {},p,is_random,use_on_y
         self.do_run,self.resolved,self.seed = True,{},0
-        self._drawn = [(k, dist, tuple(listify(self.kwargs[k])) if k in self.kwargs else ()) for k,dist in tfm.draws.items() if k in self.kwargs or _draws_alone(dist)]
+        self._drawn = [(k, dist, tuple(listify(self.kwargs[k])) if k in self.kwargs else ()) for k,dist in tfm.draws.items() if _draws_alone(dist) != (k in self.kwargs)]
         missing = [k for k,o in tfm.params.items() if o.default is o.empty and k not in self.kwargs and not _draws_alone(tfm.draws.get(k))
                    and k not in ('rng','size') and o.kind in (o.POSITIONAL_OR_KEYWORD,o.KEYWORD_ONLY)][int(tfm.on_item or tfm._via != 'affine'):]
         if missing: raise TypeError(f"`{tfm.name}` needs `{missing[0]}`" + (", a range (low, high)." if missing[0] in tfm.draws else "."))
@@ -169,7 +169,7 @@ def as_hw(
 ) -> tuple[int,int]:
     "(height, width). Raises `ValueError` for anything that is no size in whole pixels."
     hw = (size,size) if isinstance(size, int) or np.ndim(size) == 0 else tuple(size)
-    if len(hw) != 2 or any(int(o) != o or o < 1 for o in hw): raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
+    if len(hw) != 2 or not all(isinstance(o, (int,float,np.number)) and o >= 1 and o == o//1 for o in hw): raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
     return int(hw[0]),int(hw[1])
 
 def _start(rest:int, pct:float) -> int: "First row or column of a part, if `rest` are left over."; return min(int((rest+1)*pct), rest) if rest >= 0 else rest//2

@@ -6,12 +6,14 @@
 __all__ = ['body_steps', 'skip_layers', 'resize_to', 'UnetBlock', 'DynamicUnet', 'create_unet_model', 'unet_learner']
 
 # %% ../nbs/13_unet.ipynb #2dfe20f8
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from fastcore.basics import patch
 from fastcore.meta import delegates
 
 from .core import ifnone
@@ -19,7 +21,7 @@ from .dataset import DataBunch
 from .hooks import Hooks, dummy_eval, hook_outputs
 from .layers import NormType, PixelShuffle_ICNR, SigmoidRange, batchnorm_2d, children, conv_layer, in_channels, num_children, relu, res_block
 from .learner import Learner
-from .vision_learner import arch_spec, create_body, default_split, n_outputs, trunk
+from .vision_learner import Models, arch_spec, create_body, default_split, n_outputs, trunk
 
 # %% ../nbs/13_unet.ipynb #f7899450
 def _sizes(encoder, steps, size):
@@ -183,3 +185,6 @@ def unet_learner(
     if pretrained: learn.freeze()
     learn.arch_spec = arch_spec('unet', arch, **args)
     return learn
+
+@patch(as_prop=True)
+def unet(self:Models): "This module, where the course's notebooks look for it: `models.unet.DynamicUnet`."; return sys.modules[__name__]
