@@ -2,8 +2,10 @@
 
     python .ci/names.py    # lists the names that do not
 """
-import importlib, inspect, json, re, sys
+import ast, importlib, inspect, json, re, sys, textwrap
 from collections import Counter
+from dataclasses import is_dataclass
+from enum import Enum
 
 from common import LIB, ROOT, chapters
 
@@ -24,6 +26,7 @@ def public_names():
             yield obj.__module__, name, obj, None
             for k,v in vars(obj).items():
                 f = v.__func__ if isinstance(v, (classmethod, staticmethod)) else v.fget if isinstance(v, property) else v
+                if isinstance(v, property) and v.__doc__ and not f.__doc__: continue  # `property(..., doc=...)` says it
                 if inspect.isfunction(f) and (k == '__init__' or not k.startswith('_')) and f.__module__.startswith(LIB.name):
                     yield f.__module__, f'{name}.{k}', f, obj
 
@@ -34,15 +37,28 @@ def above(cls, name:str):
 def arguments(f):
     "Argument names of `f` and what is written beside each."
     from fastcore.docments import docments
-    try: docs = docments(f, full=True, eval_str=False)
+    fields = getattr(sys.modules[f.__module__], f.__qualname__.partition('.')[0], None) if f.__name__ == '__init__' else None
+    try: docs = docments(fields if is_dataclass(fields) else f, full=True, eval_str=False)
     except Exception: docs = {}
+    commented = beside(f)
     pars = [o for o in inspect.signature(f, eval_str=False).parameters.values() if o.name not in ('self', 'cls') and o.kind not in (o.VAR_POSITIONAL, o.VAR_KEYWORD)]
-    return {o.name:(docs.get(o.name) or {}).get('docment') or '' for o in pars}
+    return {o.name:(docs.get(o.name) or {}).get('docment') or commented.get(o.name, '') for o in pars}
+
+def beside(f) -> dict:
+    "Arguments that share a line, and the comment on it: `mean, std, # a number a channel`."
+    try: lines = textwrap.dedent(inspect.getsource(f)).splitlines()
+    except (OSError, TypeError): return {}
+    node = ast.parse('\n'.join(lines)).body[0]
+    if not isinstance(node, ast.FunctionDef): return {}
+    args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return {o.arg:lines[o.lineno-1].partition('#')[2].strip() for o in args if '#' in lines[o.lineno-1]}
 
 def undocumented(f, name:str, cls) -> list[str]:
     "Arguments of `f` without a word: beside them, in its docstring, or where it overrides a documented method."
     doc = inspect.getdoc(f) or ''
-    if cls is not None: doc += ' ' + (inspect.getdoc(cls) or '' if name == '__init__' else '')
+    if cls is not None and name == '__init__': doc += ' ' + (inspect.getdoc(cls) or '')
+    if cls is not None and cls.__doc__ and name == 'forward': return []  # the class says which shapes go in and out
+    if name.startswith('on_') and any(o.__name__ in ('Callback', 'CallbackHandler') for o in cls.__mro__): return []  # the training's state: see CallbackHandler
     from_above = {k for o in above(cls, name) for g in [getattr(o, '__func__', o)] if inspect.isfunction(g) for k,v in arguments(g).items()
                   if v or not g.__module__.startswith(LIB.name)}
     return [k for k,v in arguments(f).items() if not v and k not in PASSED_ON and not re.search(rf'`{k}\b', doc) and k not in from_above]
@@ -62,16 +78,17 @@ def used_words() -> Counter:
 def problems() -> list[str]:
     "What is missing, a line each."
     res, used = [], used_words()
+    inside = Counter(w for o in LIB.glob('[!_]*.py') for w in re.findall(r'\w+', re.sub(r'^__all__ = \[.*?\]', '', o.read_text(encoding='utf-8'), flags=re.S|re.M)))
     for module,name,obj,cls in public_names():
         mod,last = module.partition('.')[2], name.rpartition('.')[2]
         f = obj.__init__ if inspect.isclass(obj) else obj
         if inspect.isclass(obj):
-            if not obj.__doc__: res.append(f'{mod}: {name} has no docstring')
+            if not obj.__doc__ and not issubclass(obj, Enum): res.append(f'{mod}: {name} has no docstring')
         else:
             if not has_docstring(f, last, cls): res.append(f'{mod}: {name} has no docstring')
             miss = undocumented(f, last, cls)
             if miss: res.append(f'{mod}: {name} says nothing of {", ".join(miss)}')
-        if last != '__init__' and not used[last] and not above(cls, last): res.append(f'{mod}: {name} is not used in any chapter')
+        if last != '__init__' and not used[last] and inside[last] < 2 and not above(cls, last): res.append(f'{mod}: {name} has no example: no chapter uses it, nor does the library')
     return sorted(set(res))
 
 if __name__ == '__main__':

@@ -199,7 +199,9 @@ def rand_crop(
     return tfm(*args) if args else tfm
 
 def zoom_crop(scale, do_rand:bool=False, p:float=1.) -> list:
-    "Magnify, then crop: both at any place with `do_rand`, else in the middle."
+    """Magnify, then crop: both at any place with `do_rand`, else in the middle.
+
+    `scale`: how many times larger, a number or a range `(lo, hi)`; `p`: how often it happens."""
     return [rand_zoom(scale=scale, p=p), rand_crop()] if do_rand else [zoom(scale=scale, p=p), crop_pad()]
 
 def rand_pad(

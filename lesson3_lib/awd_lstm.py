@@ -215,7 +215,7 @@ class AWD_LSTM(nn.Module):
         self.hidden = None
 
     def select_hidden(self, rows:Tensor):
-        "Go on with these rows of the batch, some perhaps several times (a beam search does that)."
+        "Go on with these rows of the batch, some perhaps several times (a beam search does that). `rows`: indices (k,) into the batch."
         self.hidden = [tuple(o.index_select(1, rows) for o in h) for h in self.hidden]
 
     def embed(self, words:Tensor) -> Tensor:
@@ -295,11 +295,11 @@ awd_lstm_clas_config = dict(emb_sz=400, n_hid=1152, n_layers=3, pad_token=1, qrn
     hidden_p=0.3, input_p=0.4, embed_p=0.05, weight_p=0.5)
 
 def awd_lstm_lm_split(model:nn.Module) -> list[list[nn.Module]]: # one group for each layer, then words and decoder
-    "The layer groups of a language model."
+    "The layer groups of a language model. `model`: as `get_language_model` builds it."
     return [[rnn,dp] for rnn,dp in zip(model[0].rnns, model[0].hidden_dps)] + [[model[0].encoder, model[0].encoder_dp, model[1]]]
 
 def awd_lstm_clas_split(model:nn.Module) -> list[list[nn.Module]]: # words, one group for each layer, the head
-    "The layer groups of a text classifier: what is unfrozen last comes first."
+    "The layer groups of a text classifier: what is unfrozen last comes first. `model`: as `get_text_classifier` builds it."
     enc = model[0].module
     return [[enc.encoder, enc.encoder_dp]] + [[rnn,dp] for rnn,dp in zip(enc.rnns, enc.hidden_dps)] + [[model[1]]]
 
@@ -383,7 +383,7 @@ class RNNTrainer(LearnerCallback):
         return {'train': self._train, 'hidden': [list(m.hidden) if m.hidden else None for m in self._encoders()]}
 
     def load_state_dict(self, state:dict):
-        "Take the memory up again."
+        "Take the memory up again. `state`: what `state_dict` gave."
         self._train,self._resumed = state['train'],True
         for m,h in zip(self._encoders(), state['hidden']): m.hidden = None if h is None else [tuple(o.to(m.encoder.weight.device) for o in hc) for hc in h]
 
@@ -570,7 +570,7 @@ def convert_weights(
 
 # %% ../nbs/18_awd_lstm.ipynb #a54f9eba
 def read_weights(path:str|Path) -> dict[str,Tensor]:
-    "The tensors in a file, and nothing but tensors: no code is run."
+    "The tensors in a file, and nothing but tensors: no code is run. `path`: a file of tensors, as `torch.save` writes it."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"There is no weights file {path}.")
     check_tensor_file(path)

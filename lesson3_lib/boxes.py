@@ -34,12 +34,18 @@ def bb_pad_collate(
 # %% ../nbs/06c_boxes.ipynb #ba9b75e4
 class ObjectCategoryProcessor(MultiCategoryProcessor):
     "Names of objects to indices; index 0 is `background`."
-    def __init__(self, ds): self.one_hot = False; self.create_classes(ds.classes)
+    def __init__(self, ds):
+        "`ds`: the list whose `classes` are taken up, if it has any."
+        self.one_hot = False; self.create_classes(ds.classes)
     def create_classes(self, classes):
+        "Number the `classes`, background first as 0; None to find them later."
         names = None if classes is None else [o for o in classes if o != 'background']
         super().create_classes(None if names is None else ['background', *names])
-    def generate_classes(self, items): return sorted({name for _,names in items for name in names})
+    def generate_classes(self, items):
+        "All names in `items`, in alphabetical order."
+        return sorted({name for _,names in items for name in names})
     def process_one(self, item):
+        "`item` with the numbers of its names."
         if isinstance(item, EmptyLabel): return item
         known = [i for i,name in enumerate(item[1]) if name in self.c2i]
         return [[item[0][i] for i in known], [self.c2i[item[1][i]] for i in known]]
@@ -49,6 +55,7 @@ class ObjectCategoryList(MultiCategoryList):
     "Boxes and the classes of what is in them."
     _processor = ObjectCategoryProcessor
     def __init__(self, items, classes:Sequence|None=None, **kwargs):
+        "Labels: `items` are `(boxes, names)` as `get_annotations` gives them; `classes`: names in their order, found in the labels by default."
         for i,o in enumerate(items):
             if not isinstance(o, EmptyLabel) and len(o[0]) != len(o[1]): raise ValueError(f"Item {i} has {len(o[0])} boxes and {len(o[1])} names; each box needs one.")
         super().__init__(items, classes=classes, **kwargs)
@@ -56,8 +63,11 @@ class ObjectCategoryList(MultiCategoryList):
     def get(self, i):
         o = self.items[i]
         return o if isinstance(o, EmptyLabel) else ImageBBox.create(*self.x.size_of(i), *o, classes=self.classes, pad_idx=self.pad_idx)
-    def analyze_pred(self, pred, **kwargs): raise NotImplementedError("What a detector's outputs mean depends on its anchors: write `analyze_pred` in a subclass.")
+    def analyze_pred(self, pred, **kwargs):
+        "Not defined here: `pred`, the activations for one item, means something else for each detector. Raises `NotImplementedError`."
+        raise NotImplementedError("What a detector's outputs mean depends on its anchors: write `analyze_pred` in a subclass.")
     def reconstruct(self, t:tuple[Tensor,Tensor], x) -> ImageBBox:
+        "The boxes of a row of a batch; `x`: their image, which has the size."
         boxes,labels = t
         real = labels != self.pad_idx
         return ImageBBox.create(*x.size, boxes[real], labels=labels[real], classes=self.classes, scale=False)

@@ -42,10 +42,12 @@ class Callback:
     def state_dict(self) -> dict:
         "What a resumable checkpoint must keep of this callback: tensors, numbers, strings, lists and dicts."
         return {}
-    def load_state_dict(self, state:dict): "Take up what `state_dict` gave."
+    def load_state_dict(self, state:dict): "Take up what `state_dict` gave. `state`: a dict of plain values and tensors."
 
     @property
-    def name(self) -> str: "`EarlyStopping` is `early_stopping`, unless another name is set."; return self.__dict__.get('_name') or camel2snake(type(self).__name__)
+    def name(self) -> str:
+        "`EarlyStopping` is `early_stopping`, unless another name is set."
+        return self.__dict__.get('_name') or camel2snake(type(self).__name__)
     @name.setter
     def name(self, name:str): self._name = name
     def __repr__(self): return type(self).__name__
@@ -80,7 +82,7 @@ class SmoothenValue:
 
 # %% ../nbs/08_callback.ipynb #66ec8943
 def annealing_no(start:float, end:float, pct:float) -> float:
-    "`start`, all the way."
+    "`start`, all the way. `end` and `pct` (from 0 to 1) change nothing."
     return start
 
 def annealing_linear(start:float, end:float, pct:float) -> float:
@@ -88,11 +90,11 @@ def annealing_linear(start:float, end:float, pct:float) -> float:
     return start + pct*(end-start)
 
 def annealing_exp(start:float, end:float, pct:float) -> float:
-    "By equal factors: a straight line on a logarithmic scale. `start` and `end` have the same sign and are not 0."
+    "By equal factors: a straight line on a logarithmic scale. `start` and `end` have the same sign and are not 0. `pct`: from 0 to 1."
     return start * (end/start)**pct
 
 def annealing_cos(start:float, end:float, pct:float) -> float:
-    "Half a cosine: slow at both ends, fast in the middle."
+    "Half a cosine: slow at both ends, fast in the middle. From `start` to `end` as `pct` goes from 0 to 1."
     return end + (start-end)/2 * (1 + math.cos(math.pi*pct))
 
 def annealing_poly(
@@ -179,7 +181,9 @@ class OptimWrapper:
         "The state of the PyTorch optimizer."
         return self.opt.state_dict()
     def load_state_dict(self, state:dict):
-        "Take up the `state_dict` of an optimizer over the same parameters. Raises `ValueError`, with nothing changed, when they differ."
+        """Take up the `state_dict` of an optimizer over the same parameters. Raises `ValueError`, with nothing changed, when they differ.
+
+        `state`: as `state_dict` gave it."""
         _check_opt_state(self.opt, state)
         marks = [{k:g[k] for k in ('layer_group','decay')} for g in self.opt.param_groups]
         self.opt.load_state_dict(state)
@@ -368,7 +372,9 @@ def on_train_begin(self:CallbackHandler, n_epochs:int, pbar:Any=None):
                 callbacks=self.callbacks, smoothener=self.smoothener)
 
 @patch
-def on_epoch_begin(self:CallbackHandler): return self('on_epoch_begin', num_batch=0, stop_epoch=False)
+def on_epoch_begin(self:CallbackHandler):
+    "Another epoch begins."
+    return self('on_epoch_begin', num_batch=0, stop_epoch=False)
 
 @patch
 def on_batch_begin(self:CallbackHandler, xb:Any, yb:Any, train:bool=True) -> tuple:

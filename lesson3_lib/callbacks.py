@@ -70,7 +70,9 @@ class TrackerCallback(LearnerCallback):
         return True
 
     def state_dict(self): return {k:v for k,v in vars(self).items() if k in ('best','wait')}
-    def load_state_dict(self, state): self.__dict__.update(state)
+    def load_state_dict(self, state):
+        "Take up `state`, what `state_dict` gave."
+        self.__dict__.update(state)
 
 # %% ../nbs/10b_callbacks.ipynb #076074eb
 class EarlyStoppingCallback(TrackerCallback):
@@ -240,10 +242,14 @@ class MixUpLoss(nn.Module):
         super().__init__()
         self.crit = getattr(crit, 'crit', crit)
     @property
-    def reduction(self): return getattr(self.crit, 'reduction', 'mean')
+    def reduction(self):
+        "How the loss of a batch is made of those of its items: mean, sum or none."
+        return getattr(self.crit, 'reduction', 'mean')
     @reduction.setter
     def reduction(self, how): self.crit.reduction = how
-    def activation(self, out): return activation_for(self.crit)(out)
+    def activation(self, out):
+        "The predictions that belong to raw outputs `out`, as of the loss itself."
+        return activation_for(self.crit)(out)
 
     def forward(self,
         output:Tensor,          # raw output, items first

@@ -50,9 +50,15 @@ def _no_missing(values:pd.DataFrame|pd.Series, what:str):
 # %% ../nbs/03_data_block.ipynb #105b2365
 class PreProcessor:
     "What is learnt from a whole list and applied to every item: subclass `process_one`, and `process` where a list is needed."
-    def __init__(self, ds:'ItemList|None'=None): self.ref_ds = ds
-    def process_one(self, item): return item
-    def process(self, ds:'ItemList'): ds.items = _object_array([self.process_one(o) for o in ds.items])
+    def __init__(self, ds:'ItemList|None'=None):
+        "`ds`: the list it is made for."
+        self.ref_ds = ds
+    def process_one(self, item):
+        "What the list keeps for `item`; here the item itself."
+        return item
+    def process(self, ds:'ItemList'):
+        "Prepare all items of `ds`, in place."
+        ds.items = _object_array([self.process_one(o) for o in ds.items])
 
 def _object_array(items) -> np.ndarray:
     "A one-dimensional array of the objects in `items`, whatever they are."
@@ -90,7 +96,7 @@ class ItemList:
         raise AttributeError(f"{type(self).__name__} has no `{k}`." + (_STEPS if k in ('transform','add_test','add_test_folder','databunch') else ''))
     def get(self, i:int): "Input `i`; override it to read a file, cut a window, ..."; return self.items[i]
     def new(self, items:Iterable, processor=None, **kwargs) -> 'ItemList':
-        "A list of this kind over `items`."
+        "A list of this kind over `items`. `processor`: what prepares them; by default that of this list."
         kept = {k:getattr(self, k) for k in self.copy_new if k not in kwargs}
         return type(self)(items=items, processor=ifnone(processor, self.processor), **{**kept, **kwargs})
     def __getitem__(self, idxs):
@@ -167,7 +173,9 @@ def _first_member(fn:Path):
     return z.open(names[0])
 
 def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataFrame:
-    "The csv file `fn`. Raises `FileNotFoundError`, or `ValueError` where it cannot be parsed or decoded, naming the file."
+    """The csv file `fn`. Raises `FileNotFoundError`, or `ValueError` where it cannot be parsed or decoded, naming the file.
+
+    `delimiter`: between columns, a comma by default; `header`: the row with the names, as in `pd.read_csv`."""
     fn,sep = Path(fn),ifnone(delimiter, ',')
     if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}.")
     try:
@@ -264,6 +272,7 @@ def _random(seed:int|None):
 class ItemLists:
     "Step 2 done: the training and validation lists. Next, label them (`label_from_...`)."
     def __init__(self, path:str|Path, train:ItemList, valid:ItemList):
+        "`path`: where results are kept; `train`, `valid`: the two lists."
         self.path,self.train,self.valid,self.test = Path(path),train,valid,None
         for name,o,other in (('training',train,valid), ('validation',valid,train)):
             if len(o) == 0 and not o.ignore_empty:
@@ -272,7 +281,9 @@ class ItemLists:
         parts = [f"Train: {self.train!r}", f"Valid: {self.valid!r}", f"Test: {self.test!r}"]
         return f"{type(self).__name__};\n\n" + ';\n\n'.join(parts)
     @property
-    def lists(self) -> list: "The lists there are: training, validation and perhaps test."; return [o for o in (self.train,self.valid,self.test) if o is not None]
+    def lists(self) -> list:
+        "The lists there are: training, validation and perhaps test."
+        return [o for o in (self.train,self.valid,self.test) if o is not None]
 
     def __getattr__(self, k):
         "What a list can do, both can: a method is called on the training list, then on the validation list."
@@ -303,7 +314,7 @@ def split_none(self:ItemList) -> ItemLists:
 
 @patch
 def split_by_list(self:ItemList, train:ItemList, valid:ItemList) -> ItemLists:
-    "The two lists as they are."
+    "The two lists as they are. `train` and `valid` are lists of the same kind."
     return self._split(train, valid)
 
 @patch
@@ -357,7 +368,7 @@ def split_by_valid_func(self:ItemList, func:Callable) -> ItemLists:
 
 @patch
 def split_by_files(self:ItemList, valid_names:Collection[str|Path]) -> ItemLists:
-    "The files with these names (without folders) for validation. Raises `ValueError` where none of them is there."
+    "The files with these names (without folders) for validation. Raises `ValueError` where none of them is there. `valid_names`: strings or paths."
     names = {str(o) for o in valid_names}
     idxs = [i for i,o in enumerate(self.items) if Path(o).name in names]
     if not idxs: raise ValueError(f"None of the {len(names)} validation names ({', '.join(sorted(names)[:3])}, ...) is the name of an item, such as {Path(self.items[0]).name}.")
@@ -411,13 +422,21 @@ def _remember(func:Callable) -> Callable:
 
 class CategoryProcessor(PreProcessor):
     "Names to indices: classes are the sorted names of the training labels, unless given."
-    def __init__(self, ds:'CategoryList'): self.create_classes(ds.classes)
+    def __init__(self, ds:'CategoryList'):
+        "`ds`: the labels whose `classes` are taken up, if they have any."
+        self.create_classes(ds.classes)
     def create_classes(self, classes):
+        "Take these `classes`, in this order; None to find them later."
         self.classes = None if classes is None else list(classes)
         self.c2i = None if classes is None else {c:i for i,c in enumerate(self.classes)}
-    def generate_classes(self, items): return sorted(pd.unique(np.asarray(items, dtype=object)).tolist(), key=_by_name)
-    def process_one(self, item): return item if isinstance(item, EmptyLabel) else self.c2i.get(item)
+    def generate_classes(self, items):
+        "All labels among `items`, sorted by name."
+        return sorted(pd.unique(np.asarray(items, dtype=object)).tolist(), key=_by_name)
+    def process_one(self, item):
+        "The number of the class `item`; None where it is not known."
+        return item if isinstance(item, EmptyLabel) else self.c2i.get(item)
     def process(self, ds):
+        "Number the labels of `ds`; the classes are found in the first list that comes."
         if self.classes is None: self.create_classes(self.generate_classes(ds.items))
         ds.classes,ds.c2i = self.classes,self.c2i
         unknown = sorted({o for o in self._names(ds.items) if o not in self.c2i}, key=_by_name)
@@ -434,33 +453,43 @@ def _by_name(o): return (isinstance(o, str), o)  # numbers before words, each in
 class CategoryListBase(ItemList):
     "Labels that are one or several of a set of classes."
     def __init__(self, items, classes:Sequence|None=None, **kwargs):
+        "Labels that are classes; `classes`: names in the order of their numbers, found in the labels by default."
         super().__init__(items, **kwargs)
         self.classes,self.filter_missing_y = classes,True
         self.copy_new.append('classes')
     @property
     def c(self) -> int: "How many outputs a model needs: one per class."; return len(self.classes)
-    def new(self, items, classes=None, **kwargs): return super().new(items, classes=ifnone(classes, self.classes), **kwargs)
+    def new(self, items, classes=None, **kwargs):
+        "A list like this one over `items`, with the same `classes` unless others are given."
+        return super().new(items, classes=ifnone(classes, self.classes), **kwargs)
 
 class CategoryList(CategoryListBase):
     "One class per item."
     _processor = CategoryProcessor
     def __init__(self, items, classes:Sequence|None=None, label_delim:str|None=None, **kwargs):
+        "A class for each item. `classes`: names in the order of their numbers; `label_delim` is for several labels and not used here."
         super().__init__(items, classes=classes, **kwargs)
         self.loss_func = CrossEntropyFlat()
     def get(self, i):
         o = self.items[i]
         return EmptyLabel() if isinstance(o, EmptyLabel) else None if o is None else Category(o, self.classes[o])
-    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor: "The class with the largest activation."; return pred.argmax()
+    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
+        "The class with the largest activation. `pred`: probabilities (c,); `thresh` plays no part."
+        return pred.argmax()
     def reconstruct(self, t) -> Category: return Category(int(t), self.classes[int(t)])
 
 # %% ../nbs/03_data_block.ipynb #654e6974
 class MultiCategoryProcessor(CategoryProcessor):
     "Several names to their indices; `one_hot` labels are rows of 0 and 1 already."
     def __init__(self, ds:'MultiCategoryList'):
+        "`ds`: the labels whose classes are taken up, if they have any."
         super().__init__(ds)
         self.one_hot = ds.one_hot
-    def generate_classes(self, items): return sorted(set(self._names(items)), key=_by_name)
+    def generate_classes(self, items):
+        "All labels in any of `items`, sorted by name."
+        return sorted(set(self._names(items)), key=_by_name)
     def process_one(self, item):
+        "The numbers of the classes of `item`, ascending; those not known are left out."
         return item if self.one_hot or isinstance(item, EmptyLabel) else sorted({self.c2i[o] for o in item if o in self.c2i})
     def _names(self, items): return [] if self.one_hot else [o for item in {tuple(o) for o in items if not isinstance(o, EmptyLabel)} for o in item]
     def _unknown_message(self, unknown):
@@ -471,6 +500,7 @@ class MultiCategoryList(CategoryListBase):
     "Any number of classes per item."
     _processor = MultiCategoryProcessor
     def __init__(self, items, classes:Sequence|None=None, label_delim:str|None=None, one_hot:bool=False, **kwargs):
+        "Any number of classes for each item. `classes`: names in the order of their numbers; `label_delim`: splits texts into labels; `one_hot`: labels are rows of 0 and 1 already, and `classes` must be given."
         if label_delim is not None:
             split = _remember(lambda o: tuple(t for t in str(o).split(label_delim) if t))
             items = [split(o) for o in items]
@@ -485,7 +515,9 @@ class MultiCategoryList(CategoryListBase):
         row = np.zeros(self.c, dtype=np.float32)
         row[o] = 1
         return MultiCategory(torch.from_numpy(row), [self.classes[i] for i in o], o)
-    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor: "1 for every class whose probability is at least `thresh`."; return (pred >= thresh).float()
+    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
+        "1 for every class whose probability is at least `thresh`. `pred`: probabilities (c,)."
+        return (pred >= thresh).float()
     def reconstruct(self, t:Tensor) -> MultiCategory:
         idxs = [i for i,o in enumerate(t.tolist()) if o]
         return MultiCategory(t, [self.classes[i] for i in idxs], idxs)
@@ -494,6 +526,7 @@ class MultiCategoryList(CategoryListBase):
 class FloatList(ItemList):
     "One or several numbers per item."
     def __init__(self, items, log:bool=False, classes=None, **kwargs):
+        "Numbers as labels; `log`: their logarithms, for positive ones; `classes` is taken as other label lists take it, and not used."
         super().__init__(items, **kwargs)
         try: self.items = np.stack([np.asarray(o, dtype=np.float32) for o in self.items]) if len(self.items) else np.asarray(self.items, np.float32)
         except (ValueError, TypeError) as e: raise ValueError(f"These labels are not numbers, or not equally many per item: {e}") from None
@@ -506,20 +539,32 @@ class FloatList(ItemList):
     def get(self, i):
         o = np.log(self.items[i]) if self.log else self.items[i]
         return FloatItem(o.item() if o.ndim == 0 else o)
-    def analyze_pred(self, pred, **kwargs): return pred
+    def analyze_pred(self, pred, **kwargs):
+        "`pred`, the outputs (n,), as it is."
+        return pred
     def reconstruct(self, t:Tensor) -> FloatItem: return FloatItem(t.item() if t.numel() == 1 else t.numpy())
 
 class EmptyLabelList(ItemList):
     "Labels of items whose labels are not known."
     c,loss_func = 1,None
     def get(self, i): return EmptyLabel()
-    def analyze_pred(self, pred, **kwargs): return pred
+    def analyze_pred(self, pred, **kwargs):
+        "`pred` as it is."
+        return pred
     def reconstruct(self, t): return EmptyLabel()
 
 @patch
-def analyze_pred(self:ItemList, pred:Tensor, **kwargs) -> Tensor: "What `reconstruct` takes, from the activated output for one item."; return pred
+def analyze_pred(self:ItemList, pred:Tensor, **kwargs) -> Tensor:
+    """What `reconstruct` takes, from the activated output for one item.
+
+    `pred`: activated outputs for one item."""
+    return pred
 @patch
-def reconstruct(self:ItemList, t:Tensor, x:ItemBase|None=None) -> ItemBase: "The item of the batch element `t`."; return ItemBase(t)
+def reconstruct(self:ItemList, t:Tensor, x:ItemBase|None=None) -> ItemBase:
+    """The item of the batch element `t`.
+
+    `x`: the input that belongs to it, for targets that need its size."""
+    return ItemBase(t)
 
 # %% ../nbs/03_data_block.ipynb #b619cd0c
 @patch
@@ -565,7 +610,9 @@ def label_from_df(self:ItemList,
 
 @patch
 def label_from_func(self:ItemList, func:Callable, label_cls:type|None=None, **kwargs) -> 'LabelList':
-    "Labels are `func(item)`. An error within `func` is passed on with a note that names the item."
+    """Labels are `func(item)`. An error within `func` is passed on with a note that names the item.
+
+    `label_cls`: the kind of label list; by default what fits the labels."""
     def label(o):
         try: return func(o)
         except Exception as e:
@@ -575,7 +622,7 @@ def label_from_func(self:ItemList, func:Callable, label_cls:type|None=None, **kw
 
 @patch
 def label_from_folder(self:ItemList, label_cls:type|None=None, **kwargs) -> 'LabelList':
-    "Labels are the names of the folders the files lie in."
+    "Labels are the names of the folders the files lie in. `label_cls`: the kind of label list, `CategoryList` by default."
     return self.label_from_func(lambda o: Path(o).parts[-2], label_cls, **kwargs)
 
 @patch
@@ -596,7 +643,7 @@ def label_from_re(self:ItemList,
 
 @patch
 def label_const(self:ItemList, const=0, label_cls:type|None=None, **kwargs) -> 'LabelList':
-    "Every label is `const`."
+    "Every label is `const`. `label_cls`: the kind of label list; by default what fits `const`."
     return self.label_from_func(lambda o: const, label_cls, **kwargs)
 
 @patch
@@ -656,7 +703,9 @@ class LabelList(Dataset):
         return {'do_resolve':False}
 
     def new(self, x:ItemList, y:ItemList, tfms=None, tfm_y:bool|None=None, **tfmargs) -> 'LabelList':
-        "Other inputs and labels, with these transforms unless others are given."
+        """Other inputs and labels, with these transforms unless others are given.
+
+        `x`: inputs; `y`: as many labels; `tfms`: of the inputs; `tfm_y`: transform labels as well."""
         if tfms is None and not tfmargs: tfms,tfmargs = self.tfms,self.tfmargs
         return type(self)(x, y, tfms, ifnone(tfm_y, self.tfm_y), **tfmargs)
 
@@ -675,7 +724,7 @@ class LabelList(Dataset):
         return f"{type(self).__name__} ({len(self.x)} items)\nx: {type(self.x).__name__}\n{x[0]}\ny: {type(self.y).__name__}\n{y[0]}\nPath: {self.path}"
 
     def process(self, xp=None, yp=None) -> 'LabelList':
-        "Run the processors; items whose label has no class are left out."
+        "Run the processors; items whose label has no class are left out. `xp`, `yp`: processors of inputs and labels; each list has its own by default."
         self.y.process(yp)
         if getattr(self.y, 'filter_missing_y', False):
             known = np.array([o is not None for o in self.y.items], dtype=bool)
@@ -700,7 +749,7 @@ class LabelList(Dataset):
         rel = lambda o: o.relative_to(self.path).as_posix() if isinstance(o, Path) and o.is_relative_to(self.path) else o
         return pd.DataFrame({'x':[rel(o) for o in self.x.items], 'y':[str(o) for o in self.y]})
     def to_csv(self, dest:str|Path):
-        "Write `to_df()` to a csv file in the list's folder."
+        "Write `to_df()` to a csv file in the list's folder. `dest`: the name of the file."
         self.to_df().to_csv(self.path/dest, index=False)
 
 # %% ../nbs/03_data_block.ipynb #2bb3d217
@@ -713,7 +762,7 @@ def process(self:ItemList, processor=None) -> ItemList:
 
 @patch
 def process_one(self:ItemList, item, processor=None):
-    "A single new item as the list would keep it, then made (`get`)."
+    "A single new item as the list would keep it, then made (`get`). `item`: as `items` holds them before processing; `processor`: those of the list by default."
     for p in listify(ifnone(processor, self.processor)): item = p.process_one(item)
     return self.new([item], processor=[])[0] if not isinstance(item, ItemBase) else item
 
@@ -743,7 +792,7 @@ class LabelLists(ItemLists):
 # %% ../nbs/03_data_block.ipynb #ffb68945
 @patch
 def transform(self:LabelList, tfms, tfm_y:bool|None=None, **kwargs) -> LabelList:
-    "Set the transforms, in place. Raises `TypeError` at once where the inputs cannot take them."
+    "Set the transforms, in place. Raises `TypeError` at once where the inputs cannot take them. `tfms`: a list of transforms; `tfm_y`: move the labels along."
     self.tfms,self.tfmargs = tfms,kwargs
     if tfm_y is not None: self.tfm_y = tfm_y
     if self.tfm_y: self.tfms_y,self.tfmargs_y = tfms,kwargs
@@ -752,7 +801,7 @@ def transform(self:LabelList, tfms, tfm_y:bool|None=None, **kwargs) -> LabelList
 
 @patch
 def transform_y(self:LabelList, tfms=None, **kwargs) -> LabelList:
-    "Set transforms of the labels that differ from those of the inputs, in place."
+    "Set transforms of the labels that differ from those of the inputs, in place. `tfms`: by default those of the inputs."
     self.tfm_y = True
     self.tfms_y,self.tfmargs_y = (self.tfms, {**self.tfmargs, **kwargs}) if tfms is None else (tfms, kwargs)
     return self
@@ -779,7 +828,7 @@ def transform(self:LabelLists,
 
 @patch
 def transform_y(self:LabelLists, tfms=None, **kwargs) -> LabelLists:
-    "Set transforms of the labels that differ from those of the inputs."
+    "Set transforms of the labels that differ from those of the inputs. `tfms`: a pair for training and validation; by default those of the inputs."
     train_tfms,valid_tfms = ifnone(tfms, (None,None))
     self.train.transform_y(train_tfms, **kwargs); self.valid.transform_y(valid_tfms, **kwargs)
     if self.test is not None: self.test.transform_y(valid_tfms, **kwargs)
@@ -835,7 +884,9 @@ def databunch(self:LabelLists,
 
 @patch
 def add_test(self:DataBunch, items, label=None, tfms=None, tfm_y:bool|None=None):
-    "Add a test set (or replace it); see `LabelLists.add_test`."
+    """Add a test set (or replace it); see `LabelLists.add_test`.
+
+    `items`: an `ItemList` or what one is made from; `label`: a label for all of them; `tfms`, `tfm_y`: the transforms of the validation set by default."""
     self.label_list.add_test(items, label=label, tfms=tfms, tfm_y=tfm_y)
     self.test_dl = self.valid_dl.new(dataset=self.label_list.test)
 

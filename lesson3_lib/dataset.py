@@ -41,7 +41,9 @@ class TensorDataset(Dataset):
         self.tensors = tensors
     def __len__(self): return len(self.tensors[0])
     def __getitem__(self, i): return tuple(t[i] for t in self.tensors)
-    def batch(self, idxs): return self[torch.as_tensor(idxs)]
+    def batch(self, idxs):
+        "The rows `idxs` of each tensor, at once."
+        return self[torch.as_tensor(idxs)]
 
 # %% ../nbs/02_dataset.ipynb #62ff9d93
 class Subset(Dataset):
@@ -58,13 +60,17 @@ class SequentialSampler:
     "The indices 0 to `n`-1, every epoch alike."
     def __init__(self, n:int): self.n = n
     def __len__(self): return self.n
-    def epoch_order(self, epoch:int) -> Sequence[int]: return range(self.n)
+    def epoch_order(self, epoch:int) -> Sequence[int]:
+        "0 to n-1, whatever the `epoch`."
+        return range(self.n)
     def __iter__(self): return iter(self.epoch_order(0))
 
 class ShuffleSampler(SequentialSampler):
     "A permutation of 0 to `n`-1 that depends on `seed` and the epoch only."
     def __init__(self, n:int, seed:int=0): super().__init__(n); self.seed = seed
-    def epoch_order(self, epoch): return item_rng(self.seed, epoch).permutation(self.n).tolist()
+    def epoch_order(self, epoch):
+        "All indices in an order that seed and `epoch` decide."
+        return item_rng(self.seed, epoch).permutation(self.n).tolist()
 
 # %% ../nbs/02_dataset.ipynb #29c6e0b6
 def _order(sampler, epoch:int) -> Iterable:
@@ -82,6 +88,7 @@ class BatchSampler:
         self.sampler,self.bs,self.drop_last = sampler,bs,drop_last
     def __len__(self): return len(self.sampler)//self.bs if self.drop_last else -(-len(self.sampler)//self.bs)
     def epoch_order(self, epoch:int) -> Iterator[list[int]]:
+        "The batches of this `epoch`, each a list of indices."
         group = []
         for i in _order(self.sampler, epoch):
             group.append(i)
@@ -205,7 +212,9 @@ class DataLoader:
         return (self.proc_batch(b) for b in (self._parallel(jobs, epoch) if self.num_workers else self._batches(jobs, epoch)))
 
     @property
-    def batch_size(self) -> int: return self.bs
+    def batch_size(self) -> int:
+        "Items in a batch."
+        return self.bs
     @property
     def dl(self): "The loader itself; the original API kept another one inside."; return self
 
@@ -250,14 +259,17 @@ class DataLoader:
 
     @classmethod
     def from_torch(cls, dl:torch_data.DataLoader, device=None) -> 'DataLoader':
-        "One of PyTorch's loaders as one of ours."
+        "One of PyTorch's loaders as one of ours. `dl`: the loader; `device`: where its batches go."
         shuffle = isinstance(dl.sampler, torch_data.RandomSampler)
         collate_fn = collate if dl.collate_fn is torch_data.default_collate else dl.collate_fn
         return cls(dl.dataset, bs=ifnone(dl.batch_size, 1), shuffle=shuffle, num_workers=dl.num_workers, device=device, collate_fn=collate_fn, drop_last=dl.drop_last,
                    sampler=None if shuffle else dl.sampler, batch_sampler=None if dl.batch_size else dl.batch_sampler, seed=int(np.random.randint(2**31)) if shuffle else 0)
 
-    def add_tfm(self, tfm:Callable):    self.tfms.append(tfm)
+    def add_tfm(self, tfm:Callable):
+        "Add `tfm`, called with a batch on its device, after those that are there."
+        self.tfms.append(tfm)
     def remove_tfm(self, tfm:Callable):
+        "Take `tfm` out, if it is there."
         if tfm in self.tfms: self.tfms.remove(tfm)
     def __repr__(self): return f"{type(self).__name__}: {len(self)} batches of {self.bs} from {len(self.dataset)} items, {self.num_workers} workers, on {self.device}"
 
@@ -333,7 +345,9 @@ class DataBunch:
                    load(test_ds, bs=val_bs), dl_tfms=dl_tfms, path=path, no_check=no_check)
 
     @property
-    def dls(self) -> list: "All loaders there are."; return [o for o in (self.train_dl,self.valid_dl,self.fix_dl,self.single_dl,self.test_dl) if o is not None]
+    def dls(self) -> list:
+        "All loaders there are."
+        return [o for o in (self.train_dl,self.valid_dl,self.fix_dl,self.single_dl,self.test_dl) if o is not None]
     def dl(self, ds_type:DatasetType=DatasetType.Valid) -> DataLoader:
         "The loader of `ds_type`."
         dl = {DatasetType.Train:self.train_dl, DatasetType.Valid:self.valid_dl, DatasetType.Test:self.test_dl,
@@ -360,27 +374,33 @@ class DataBunch:
     @loss_func.setter
     def loss_func(self, v): self._loss_func = v
     @property
-    def batch_size(self) -> int: return self.train_dl.batch_size
+    def batch_size(self) -> int:
+        "Items in a training batch."
+        return self.train_dl.batch_size
     @batch_size.setter
     def batch_size(self, bs:int):
         self.train_dl,self.fix_dl = self.train_dl.new(bs=bs),self.fix_dl.new(bs=bs)
         if self.valid_dl is not None: self.valid_dl = self.valid_dl.new(bs=bs)
         if self.test_dl is not None: self.test_dl = self.test_dl.new(bs=bs)
     @property
-    def device(self) -> torch.device: return self.train_dl.device
+    def device(self) -> torch.device:
+        "Where batches are put."
+        return self.train_dl.device
     @device.setter
     def device(self, d):
         for dl in self.dls: dl.device = torch.device(d)
     @property
-    def is_empty(self) -> bool: "Whether there is nothing to train or validate on, as in a bunch made for prediction."; return not any(len(o) for o in (self.train_ds, self.valid_ds) if o is not None)
+    def is_empty(self) -> bool:
+        "Whether there is nothing to train or validate on, as in a bunch made for prediction."
+        return not any(len(o) for o in (self.train_ds, self.valid_ds) if o is not None)
     @property
     def empty_val(self) -> bool: "Whether there is no validation item."; return self.valid_ds is None or len(self.valid_ds) == 0
 
     def add_tfm(self, tfm:Callable):
-        "Add a batch transform to all loaders."
+        "Add a batch transform to all loaders. `tfm`: called with a batch, gives a batch."
         for dl in self.dls: dl.add_tfm(tfm)
     def remove_tfm(self, tfm:Callable):
-        "Take a batch transform from all loaders."
+        "Take a batch transform from all loaders. `tfm`: as it was given to `add_tfm`."
         for dl in self.dls: dl.remove_tfm(tfm)
 
     def sanity_check(self):
@@ -418,6 +438,6 @@ def _as_seen(self:DataBunch, b, detach, denorm, cpu):
 
 @patch
 def one_item(self:DataBunch, item, detach:bool=False, denorm:bool=False, cpu:bool=False):
-    "A batch of the single `item`, with the transforms of the validation set."
+    "A batch of the single `item`, with the transforms of the validation set. `detach`: off the graph; `denorm`: undo the normalization; `cpu`: copy to the CPU."
     with self.single_ds.set_item(item): b = self.single_dl.batch_of([0])
     return self._as_seen(b, detach, denorm, cpu)

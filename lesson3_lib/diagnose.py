@@ -79,7 +79,7 @@ def _ends(r:Record) -> tuple[float,float]:
     return r.batches[:max(1, n//20)].mean(),r.batches[-max(1, n//10):].mean()
 
 def check_divergence(r:Record) -> Finding|None:
-    "Loss that is no number, or that ends well above its beginning."
+    "Loss that is no number, or that ends well above its beginning. `r`: what was recorded."
     lower = ("train again from the last good weights with a tenth of the rate; `learn.lr_find()` shows where the loss begins to climb",
              "clip the gradients (`learn.clip_grad()`)", "look for inputs or targets that are huge or no numbers")
     bad = ~np.isfinite(r.batches)
@@ -91,7 +91,7 @@ def check_divergence(r:Record) -> Finding|None:
     if (r.batches > 4*start).sum() >= 3 and start > 0: return Finding('rate too high', f"from {start:.3g} in the first batch the training loss shot up to {r.batches.max():.3g}", lower)
 
 def check_spikes(r:Record) -> Finding|None:
-    "Single batches whose loss is far above that of their neighbours."
+    "Single batches whose loss is far above that of their neighbours. `r`: what was recorded."
     n,half = len(r.batches),max(5, len(r.batches)//20)
     if n < 20 or not np.isfinite(r.batches).all(): return None
     around = _running_median(r.batches, half)
@@ -109,7 +109,7 @@ def _running_median(a:np.ndarray, half:int) -> np.ndarray:
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2*half+1), axis=1)
 
 def check_flat(r:Record) -> Finding|None:
-    "A training loss that hardly moved."
+    "A training loss that hardly moved. `r`: what was recorded."
     if len(r.batches) < 10 or not np.isfinite(r.batches).all(): return None
     (first,last),n = _ends(r),len(r.batches)
     noise = 1.5*np.median(np.abs(r.batches - _running_median(r.batches, max(5, n//20))))  # of one batch, as a standard deviation
@@ -121,14 +121,14 @@ def check_flat(r:Record) -> Finding|None:
 
 # %% ../nbs/14b_diagnose.ipynb #228e8d45
 def check_underfitting(r:Record) -> Finding|None:
-    "Training loss that stays above validation loss."
+    "Training loss that stays above validation loss. `r`: what was recorded."
     n = min(len(r.train), len(r.valid))
     if n < 2 or not (r.train[:n][-2:] > 1.05*r.valid[:n][-2:]).all() or check_flat(r) or check_divergence(r): return None
     return Finding('underfitting', f"the training loss ({r.train[n-1]:.3g}) stays above the validation loss ({r.valid[n-1]:.3g})",
                    ("train more epochs", "use a smaller learning rate", "regularize less: less weight decay (`wd`), less dropout (`ps`), milder augmentation (`get_transforms`)"))
 
 def check_overfitting(r:Record) -> Finding|None:
-    "Validation loss that turned up while training loss went on down."
+    "Validation loss that turned up while training loss went on down. `r`: what was recorded."
     if len(r.valid) < 2 or not np.isfinite(r.valid).all(): return None
     best = int(r.valid.argmin())
     rise = r.valid[-1] - r.valid[best]
@@ -145,7 +145,7 @@ def lower_is_better(
     return bool({'error','loss','mse','rmse','mae','msle','rmspe','perplexity'} & set(name.lower().split('_')))
 
 def check_metric(r:Record) -> Finding|None:
-    "A metric that goes one way while the validation loss goes the other."
+    "A metric that goes one way while the validation loss goes the other. `r`: what was recorded."
     if len(r.valid) < 2 or not np.isfinite(r.valid).all(): return None
     best = int(r.valid.argmin())
     for name,values in r.metrics.items():

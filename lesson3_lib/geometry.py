@@ -25,7 +25,7 @@ def unit2px(h:float, w:float) -> np.ndarray:
     return np.array([[w/2,0.,w/2-0.5],[0.,h/2,h/2-0.5],[0.,0.,1.]])
 
 def px2unit(h:float, w:float) -> np.ndarray:
-    "Matrix (3, 3) from pixel indices to places in [-1, 1]."
+    "Matrix (3, 3) from pixel indices to places in [-1, 1]. `h`, `w`: rows and columns."
     return np.array([[2/w,0.,1/w-1],[0.,2/h,1/h-1],[0.,0.,1.]])
 
 def in_pixels(
@@ -159,7 +159,7 @@ def _logit(p:np.ndarray) -> np.ndarray:
 _LOGITS = _logit(np.arange(256)/255)
 
 def relight(a:np.ndarray, scale:float, shift:float) -> np.ndarray:
-    "The pixels `a` (uint8 by a table, float by the formula) in another light."
+    "The pixels `a` (uint8 by a table, float by the formula) in another light. Points have no light: `scale` and `shift` change nothing."
     if scale == 1 and shift == 0: return a
     if a.dtype == np.uint8: return cv2.LUT(a, light_table(scale, shift))
     return (1/(1 + np.exp(-scale*_logit(a.astype(np.float64)) - shift))).astype(a.dtype)
@@ -176,22 +176,24 @@ class View:
     ):
         self.source,self.size,self.steps,self.light,self.mode,self.padding_mode = source,size,steps,light,mode,padding_mode
     channels = property(lambda self: self.source.channels)
-    def shrink_for(self, stride:float) -> int: return 1
+    def shrink_for(self, stride:float) -> int:
+        "1: what a view shows depends on its size, so it is not decoded smaller; `stride` is not looked at."
+        return 1
 
     def then(self, step=None, size=None) -> 'View':
-        "This view after one more movement."
+        "This view after one more movement. `step`: a matrix (3, 3) or a function of places; `size`: (height, width) of the result."
         steps = self.steps
         if step is not None:
             join = len(steps) and isinstance(step, np.ndarray) and isinstance(steps[-1], np.ndarray)
             steps = (*steps[:-1], steps[-1] @ step) if join else (*steps, step)
         return View(self.source, ifnone(size, self.size), steps, self.light, self.mode, self.padding_mode)
     def lit(self, scale:float, shift:float) -> 'View':
-        "This view after one more change of light."
+        "This view after one more change of light. Each value becomes `scale`*value + `shift`."
         s,b = self.light
         return View(self.source, self.size, self.steps, (s*scale, b*scale+shift), self.mode, self.padding_mode)
 
     def array(self, shrink:int=1) -> np.ndarray:
-        "The pixels, sampled once."
+        "The pixels, sampled once. `shrink`: decode at 1/`shrink`; the result has the view's size in any case."
         if not self.steps and tuple(self.size) == tuple(self.source.size): return relight(self.source.array(), *self.light)
         if len(self.steps) > 1 or (self.steps and not isinstance(self.steps[0], np.ndarray)): return relight(self._by_grid(), *self.light)
         m = self.steps[0] if self.steps else None
@@ -282,7 +284,7 @@ def resize(self:Image,
 
 @patch
 def window(self:Image, top:int, left:int, height:int, width:int) -> Image:
-    "The part of this item from row `top` and column `left`; it may reach over the edges."
+    "The part of this item from row `top` and column `left`; it may reach over the edges. `height` and `width` are in pixels."
     h,w = self.size
     m = np.array([[width/w,0.,(2*left+width)/w-1],[0.,height/h,(2*top+height)/h-1],[0.,0.,1.]])
     return self.moved(m, (int(height),int(width)))

@@ -220,7 +220,7 @@ class ActivationStats(HookCallback):
         self._batches = []
 
     def hook(self, m, i, o):
-        "Mean and standard deviation, left on the device."
+        "Mean and standard deviation, left on the device. `m`: the layer; `i`: its inputs; `o`: its output."
         o = (o[0] if isinstance(o, tuple) else o).float()
         return torch.stack([o.mean(), o.std(correction=0)])
 

@@ -134,7 +134,7 @@ class ImageFile:
         return im
 
     def pil(self, shrink:int=1) -> PIL.Image.Image:
-        "The picture as a Pillow image, upright."
+        "The picture as a Pillow image, upright. `shrink`: decode a JPEG at 1/`shrink` (1, 2, 4 or 8)."
         im = self._open()
         try:
             if shrink > 1: im.draft(None, (im.size[0]//shrink, im.size[1]//shrink))
@@ -185,18 +185,30 @@ class ImageFile:
         return self._size
 
     @property
-    def channels(self) -> int: return len(PIL.ImageMode.getmode(self.mode).bands)
+    def channels(self) -> int:
+        "1 for grey, 3 for colour, 4 with transparency."
+        return len(PIL.ImageMode.getmode(self.mode).bands)
 
 # %% ../nbs/04_image.ipynb #3a808989
 class Pixels:
     "Pixels in memory: (h, w, c) or (h, w); uint8, or float where 0 to 1 is black to white."
-    def __init__(self, array:np.ndarray): self._array = array
-    def array(self, shrink:int=1) -> np.ndarray: return self._array
-    def shrink_for(self, stride:float) -> int: return 1
+    def __init__(self, array:np.ndarray):
+        "`array`: (h, w) or (h, w, c)."
+        self._array = array
+    def array(self, shrink:int=1) -> np.ndarray:
+        "The array; `shrink` is not looked at."
+        return self._array
+    def shrink_for(self, stride:float) -> int:
+        "1: there is nothing to decode, whatever the `stride`."
+        return 1
     @property
-    def size(self) -> tuple[int,int]: return self._array.shape[:2]
+    def size(self) -> tuple[int,int]:
+        "(height, width)"
+        return self._array.shape[:2]
     @property
-    def channels(self) -> int: return 1 if self._array.ndim == 2 else self._array.shape[2]
+    def channels(self) -> int:
+        "How many values a pixel has."
+        return 1 if self._array.ndim == 2 else self._array.shape[2]
 
 def _as_source(px):
     "What `px` (a source, a CHW tensor or an HWC uint8 array) is as a source."
@@ -234,6 +246,7 @@ class Image(ItemBase):
 
     @property
     def px(self) -> Tensor:
+        "The pixels, a float tensor (c, h, w) in [0, 1]; computed when asked for."
         if self._px is None:
             self._px = self._to_px(self.array)
             self._seen = self._px._version
@@ -351,19 +364,19 @@ def subplots(
     title:str|None=None,     # above all
     **kwargs,                # handed to `fig.suptitle`
 ) -> np.ndarray:             # (rows, cols) axes, also for one row or column
-    "A grid of axes."
+    "A grid of axes. `rows`, `cols`: how many pictures down and across."
     fig,axs = plt.subplots(rows, cols, figsize=figsize or (imgsize*cols, imgsize*rows), squeeze=False)
     if title is not None: fig.suptitle(title, **kwargs)
     return axs
 
 def plot_multi(func:Callable, r:int=1, c:int=1, figsize:tuple=(12,6)):
-    "Call `func(row, column, axes)` for each place of a grid of `r` rows and `c` columns."
+    "Call `func(row, column, axes)` for each place of a grid of `r` rows and `c` columns. `figsize` is in inches."
     axs = subplots(r, c, figsize=figsize)
     for i in range(r):
         for j in range(c): func(i, j, axs[i,j])
 
 def plot_flat(r:int, c:int, figsize:tuple):
-    "Pairs of number and axes over a grid of `r` rows and `c` columns."
+    "Pairs of number and axes over a grid of `r` rows and `c` columns. `figsize` is in inches."
     return enumerate(subplots(r, c, figsize=figsize).flatten())
 
 # %% ../nbs/04_image.ipynb #558ce57d

@@ -157,7 +157,7 @@ class Interpretation:
         "The target of item `i` as an item; `x` is its input, where that is at hand."
         return self._as_item(self.y_true[i], i, x)
     def prediction(self, i:int, x=None):
-        "The prediction for item `i` as an item."
+        "The prediction for item `i` as an item. `x`: its input, for predictions that need its size."
         return self._as_item(self.ds.y.analyze_pred(self.preds[i]), i, x)
     def _as_item(self, t, i, x):
         y = self.ds.y
@@ -357,7 +357,9 @@ class MultiLabelClassificationInterpretation(Interpretation):
         names = lambda mask: ';'.join(np.array(self.classes, dtype=object)[mask.numpy()])
         return dict(target=names(true), prediction=names(said), missed=names(true & ~said), too_many=names(said & ~true))
 
-    def prediction(self, i, x=None): return self._as_item((self.preds[i] > self.thresh).float(), i, x)
+    def prediction(self, i, x=None):
+        "What is predicted for item `i` at the threshold; `x`: its input."
+        return self._as_item((self.preds[i] > self.thresh).float(), i, x)
 
     def thresholds(self,
         beta:float=2, # of the F-scores
@@ -480,7 +482,9 @@ class SegmentationInterpretation(_Confusion):
         "The worst pictures `by` 'loss', 'pixel_acc' or 'mean_iou' (the best with `largest=False`)."
         return self.per_image().sort_values(by, ascending=(by == 'loss') != largest, kind='stable').head(k)
 
-    def prediction(self, i, x=None): return self._as_item(self.preds[i].long(), i, x)
+    def prediction(self, i, x=None):
+        "The predicted mask of item `i`; `x`: its input."
+        return self._as_item(self.preds[i].long(), i, x)
     def target(self, i, x=None): return self._as_item(self.y_true[i].long(), i, x)
 
     def plot_top_losses(self,

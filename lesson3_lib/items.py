@@ -34,11 +34,11 @@ class ItemBase:
     def __eq__(self, other): return isinstance(other, ItemBase) and type(self) is type(other) and same_data(self.data, other.data)
     def __hash__(self): return hash(str(self))
     def show(self, ax=None, title:str|None=None, **kwargs):
-        "Write this item as the title of `ax`, or print it where there is none."
+        "Write this item as the title of `ax`, or print it where there is none. `title`: instead of the item's own words."
         if ax is None: print(self if title is None else title)
         else: ax.set_title(self if title is None else title)
     def apply_tfms(self, tfms, **kwargs) -> 'ItemBase':
-        "This item transformed; only items that have a shape (images, masks, points) can be."
+        "This item transformed; only items that have a shape (images, masks, points) can be. `tfms`: a list of transforms."
         if tfms: raise TypeError(f"Transforms cannot be applied to a {type(self).__name__}: use `tfm_y=False`, or leave `tfms` out.")
         return self
 

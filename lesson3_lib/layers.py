@@ -39,6 +39,7 @@ def num_children(m:nn.Module) -> int:
 class ParameterModule(nn.Module):
     "A parameter that belongs to no layer, wrapped as one so that it can stand in a layer group."
     def __init__(self, p:nn.Parameter):
+        "`p`: the parameter."
         super().__init__()
         self.val = p
     def forward(self, x): return x
@@ -364,9 +365,15 @@ class SequentialEx(nn.Module):
 
     def __getitem__(self, i): return self.layers[i]
     def __len__(self): return len(self.layers)
-    def append(self, l): return self.layers.append(l)
-    def extend(self, l): return self.layers.extend(l)
-    def insert(self, i, l): return self.layers.insert(i, l)
+    def append(self, l):
+        "Add the layer `l` at the end."
+        return self.layers.append(l)
+    def extend(self, l):
+        "Add the layers `l` at the end."
+        return self.layers.extend(l)
+    def insert(self, i, l):
+        "Put the layer `l` before place `i`."
+        return self.layers.insert(i, l)
 
 class MergeLayer(nn.Module):
     "Merge the input of the surrounding `SequentialEx` into `x`: add it, or stack it along the channels."

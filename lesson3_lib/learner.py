@@ -143,7 +143,7 @@ class Learner:
     def opt(self, opt:OptimWrapper|None): self._opt = opt
 
     def create_opt(self, lr:float|Sequence[float]=3e-3, wd:float|Sequence[float]|None=None):
-        "Make a new optimizer over what is trainable now."
+        "Make a new optimizer over what is trainable now. `lr`: learning rate, `wd`: weight decay, each one number or one for each layer group."
         self._opt = OptimWrapper.create(self.opt_func, lr, self.layer_groups, ifnone(wd, self.wd), self.true_wd, self.bn_wd)
 
     def __repr__(self):

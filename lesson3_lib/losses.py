@@ -41,7 +41,7 @@ class FlattenedLoss(nn.Module):
         self.func.reduction = how
 
     def activation(self, output:Tensor) -> Tensor:
-        "What turns raw outputs into predictions; the identity here."
+        "What turns raw outputs into predictions; the identity here. `output`: what the model gives."
         return output
 
     def forward(self,
@@ -108,7 +108,7 @@ class CrossEntropyFlat(FlattenedLoss):
         return self.func.ignore_index
 
     def activation(self, output:Tensor) -> Tensor:
-        "Softmax along the class axis."
+        "Softmax along the class axis. `output`: logits, classes along `axis`."
         return output.softmax(self.axis)
 
     def _compute(self, output, target):
@@ -143,7 +143,7 @@ class BCEWithLogitsFlat(FlattenedLoss):
                          **_unlike(asked, weight=None, reduction='mean', pos_weight=None))
 
     def activation(self, output:Tensor) -> Tensor:
-        "Sigmoid of each number."
+        "Sigmoid of each number. `output`: logits of any shape."
         return output.sigmoid()
 
 class BCEFlat(FlattenedLoss):

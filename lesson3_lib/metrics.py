@@ -224,6 +224,7 @@ class EpochMetric:
     "A metric over a whole epoch. A subclass lists its `states` and writes `update(pred, targ)` and `compute()`."
     states:dict[str,str] = {}  # each state's name with how batches (and processes) combine: 'sum' or 'cat'
     def __init__(self, name:str|None=None):
+        "`name`: the heading of its column; by default that of its class."
         self._name = name
         self.reset()
 
@@ -285,7 +286,7 @@ class AverageMetric(EpochMetric):
         super().__init__(name or metric_name(func))
 
     def update(self, pred:Tensor, *targs:Tensor):
-        "Add a batch."
+        "Add a batch. `pred`: outputs (n, ...), then the targets."
         n = next((t for t in targs if isinstance(t, Tensor)), pred).shape[0]
         self.add(total=torch.as_tensor(self.func(pred, *targs)).float()*n, count=n)
 
@@ -308,7 +309,7 @@ class AccumMetric(EpochMetric):
         super().__init__(name or metric_name(func))
 
     def update(self, pred:Tensor, targ:Tensor):
-        "Keep a batch."
+        "Keep a batch. `pred`: outputs (n, ...); `targ`: targets (n, ...)."
         self.add(preds=pred, targs=targ)
 
     def compute(self) -> Tensor:
@@ -329,13 +330,13 @@ class ForeignMetric:
         self.reset,self.compute = metric.reset,metric.compute
 
     def update(self, pred:Tensor, *targs:Tensor):
-        "Add a batch: a mask loses its channel, 0/1 labels become whole numbers."
+        "Add a batch: a mask loses its channel, 0/1 labels become whole numbers. `pred`: outputs (n, c, ...), then the targets."
         if isinstance(getattr(self.metric, 'device', None), torch.device) and self.metric.device != pred.device: self.metric.to(pred.device)
         targs = [t.squeeze(1) if t.ndim == pred.ndim > 2 and t.shape[1] == 1 < pred.shape[1] else t for t in targs]
         self.metric.update(pred, *(t.long() if self.labels and t.is_floating_point() else t for t in targs))
 
     def sync(self, reduce:Callable):
-        "Nothing: torchmetrics sees to its processes itself."
+        "Nothing: torchmetrics sees to its processes itself. `reduce` is not called."
 
     def __repr__(self): return f'ForeignMetric({self.metric!r})'
 

@@ -52,7 +52,7 @@ BUILDERS = { # how a model is built: the name in the file -> module, function, i
 MAX_SIDE = 8192 # no picture in a file's recipe has a longer side
 
 def from_library(module:str, name:str):
-    "What this library calls `name`."
+    "What this library calls `name`. `module`: a module of this library, without its package."
     return getattr(importlib.import_module(f'{__package__ or "lesson3_lib"}.{module}'), name)
 
 def check_sides(
@@ -91,7 +91,7 @@ def _argument(k:str, v, arch, trust):
 def weights_of(
     model:nn.Module,
 ) -> tuple[dict,dict]: # tensors by name, and `{name: name of the same tensor}`
-    "The model's tensors on the CPU, each once, and which names share one."
+    "The model's tensors on the CPU, each once, and which names share one. `model` is left as it is."
     seen,tensors,shared = {},{},{}
     for k,v in model.state_dict().items():
         key = (v.data_ptr(), v.shape, v.stride()) if v.numel() else k
@@ -119,7 +119,9 @@ def load_weights(
     tensors:dict[str,Tensor],    # from `weights_of`
     shared:dict[str,str],
 ) -> nn.Module: # in evaluation mode
-    "The model that `make` gives, with `tensors`. Shapes are compared before memory is taken; numbers must be finite."
+    """The model that `make` gives, with `tensors`. Shapes are compared before memory is taken; numbers must be finite.
+
+    `shared`: names that stand for another tensor, from `weights_of`."""
     tensors = {**tensors, **{k:tensors[v] for k,v in shared.items()}}
     with _at_most(2*len(tensors) + 1000), torch.device('meta'): model = make()
     own = model.state_dict()

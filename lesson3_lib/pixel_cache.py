@@ -49,11 +49,11 @@ class Kept(NamedTuple):
         return max((s for i,s in enumerate((1,2,4,8)) if s <= stride and self.scales >> i & 1), default=1)
 
     def array(self, shrink:int=1) -> np.ndarray:
-        "The decoded pixels."
+        "The decoded pixels. `shrink`: at the scale they were decoded at."
         return self._get(shrink, 1, 1)[0]
 
     def reduced(self, shrink:int, fx:float, fy:float) -> tuple[np.ndarray,tuple[int,int]]:
-        "As `geometry.reduced`."
+        "As `geometry.reduced`. `shrink`, `fx`, `fy` are those of `reduced`."
         if fx == int(fx) and fy == int(fy): return self._get(shrink, int(fx), int(fy))
         a,before = self._get(shrink, 1, 1)
         return reduce(a, fx, fy),before
@@ -97,7 +97,7 @@ class PixelCache:
         return self.like._with(Kept(self, key, (h,w), channels, scales, lambda: open(fn)._sync()))
 
     def put(self, file:Path, head:list[int], a:np.ndarray|None=None):
-        "Keep this, if there is room."
+        "Keep this, if there is room. `file`: which picture; `head`: what is known of it; `a`: its pixels, if they are kept too."
         try:
             total,_,free = shutil.disk_usage(self.folder)
             if free > total/20: _write(file, head, a)

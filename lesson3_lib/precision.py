@@ -89,6 +89,7 @@ class MixedPrecision(LearnerCallback):
 
     def state_dict(self): return {} if self.scaler is None else self.scaler.state_dict()
     def load_state_dict(self, state):
+        "Take up `state`, what `state_dict` gave."
         if state: self.scaler.load_state_dict(state)
 
 # %% ../nbs/11_precision.ipynb #f77c87b6

@@ -177,7 +177,9 @@ class Recipe:
     lr:float = 1e-2       # its highest rate
 
     def path(self, s:Settings) -> Path:
-        "The folder of the data: found, drawn, or fetched. Raises `ConnectionError` or `FileNotFoundError`, naming LESSON3_ARCHIVES, where real data cannot be had."
+        """The folder of the data: found, drawn, or fetched. Raises `ConnectionError` or `FileNotFoundError`, naming LESSON3_ARCHIVES, where real data cannot be had.
+
+        `s`: the settings."""
         if self.url is None:
             if s.path is None: raise ValueError("Own pictures need `--path`, the folder they are in.")
             if not Path(s.path).is_dir(): raise FileNotFoundError(f"There is no folder {s.path}.")
@@ -218,7 +220,7 @@ def results_picture(
     file:Path,
     rows:int=2, # pictures a side
 ):
-    "Validation pictures with their labels and with what `learn` says."
+    "Validation pictures with their labels and with what `learn` says. `file`: where to."
     ds = learn.data.valid_ds
     n = min(rows*2, len(ds))
     def draw(axs):

@@ -229,6 +229,7 @@ def state_dict(self:Recorder):
 
 @patch
 def load_state_dict(self:Recorder, state):
+    "Take up `state`, what `state_dict` gave."
     self._losses,self._pending = [] if state['losses'] is None else list(state['losses'].unbind()),[]
     for k in _kept: setattr(self, k, list(state[k]))
 

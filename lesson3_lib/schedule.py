@@ -56,7 +56,7 @@ class WayCallback(LearnerCallback):
         if train: self.turn((epoch*len(self.learn.data.train_dl) + num_batch)/self.batches)
 
     def turn(self, pct:float):
-        "Turn the knobs of `self.learn.opt`."
+        "Turn the knobs of `self.learn.opt`. `pct`: how much of the training is done, from 0 to 1."
         raise NotImplementedError(f"{type(self).__name__} must define `turn(self, pct)`.")
 
 class OneCycleScheduler(WayCallback):
@@ -74,7 +74,9 @@ class OneCycleScheduler(WayCallback):
         super().__init__(learn, tot_epochs, start_epoch)
         lr_max = np.asarray(listify(lr_max) if not isinstance(lr_max, np.ndarray) else lr_max, dtype=float)
         self.cycle = partial(one_cycle, lr_max=lr_max if lr_max.size > 1 else lr_max.item(), moms=tuple(moms), div_factor=div_factor, pct_start=pct_start, final_div=final_div)
-    def turn(self, pct): self.learn.opt.lr,self.learn.opt.mom = self.cycle(pct)
+    def turn(self, pct):
+        "Set rate and momentum to those of the cycle at `pct` (0 to 1) of the training."
+        self.learn.opt.lr,self.learn.opt.mom = self.cycle(pct)
 
 # %% ../nbs/10_schedule.ipynb #d1045197
 def fit_one_cycle(
@@ -136,6 +138,7 @@ class GeneralScheduler(WayCallback):
         self.phases = phases
 
     def turn(self, pct):
+        "Set rate and momentum to what the phases say at `pct` (0 to 1) of the training."
         batch = round(pct*self.batches)
         for phase in self.phases:
             if batch < phase.length: break

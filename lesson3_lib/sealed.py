@@ -46,7 +46,9 @@ def read_sealed(
     names:tuple[str,...], # its members, exactly these
     max_bytes:int=2**26, max_ratio:float=200., free:int=2**16, # see `check_claims`
 ) -> dict[str,bytes]:     # contents by name
-    "What is in a zip file of known layout. Raises `ValueError` naming the file where it is damaged, another one, or out of proportion."
+    """What is in a zip file of known layout. Raises `ValueError` naming the file where it is damaged, another one, or out of proportion.
+
+    `max_bytes`, `max_ratio` and `free` are the limits of `check_claims`."""
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as z:

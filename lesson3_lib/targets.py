@@ -41,7 +41,9 @@ class ImageSegment(Image):
     ):
         super().__init__(_codes(px))
     @property
-    def px(self) -> Tensor: return Image.px.fget(self)
+    def px(self) -> Tensor:
+        "The codes, an int64 tensor (1, h, w)."
+        return Image.px.fget(self)
     @px.setter
     def px(self, px): Image.px.fset(self, _codes(px))
     def _to_px(self, a): return torch.from_numpy(a.astype(np.int64))[None]
@@ -82,7 +84,7 @@ def _codes(px):
     return Pixels(a.astype(np.uint8 if small else np.int32))
 
 def mask_legend(ax, codes:np.ndarray, classes:Sequence, cmap=None, loc:str='upper left', **kwargs):
-    "A legend beside `ax` naming the classes that are in `codes`."
+    "A legend beside `ax` naming the classes that are in `codes`. `classes`: their names; `cmap`: the colours of the picture; `loc`: which corner."
     import matplotlib.patches as mpatches
     cmap = ifnone(cmap, mask_cmap())
     handles = [mpatches.Patch(color=cmap(int(c) % 256), label=str(classes[c])) for c in np.unique(codes) if 0 <= c < len(classes)]
@@ -105,9 +107,15 @@ class MaskFile(ImageFile):
 
 class Divided:
     "A source of 0 and 255 as 0 and 1."
-    def __init__(self, source): self.source = source
-    def array(self, shrink=1): return self.source.array()//255
-    def shrink_for(self, stride): return 1
+    def __init__(self, source):
+        "`source`: anything with `size` and `array`, with values 0 and 255."
+        self.source = source
+    def array(self, shrink=1):
+        "The values by 255, so that they are 0 and 1; `shrink` is not looked at."
+        return self.source.array()//255
+    def shrink_for(self, stride):
+        "1, whatever the `stride`: codes of a mask cannot be averaged."
+        return 1
     size     = property(lambda self: self.source.size)
     channels = 1
 
@@ -171,7 +179,7 @@ def scale_flow(
     half = torch.as_tensor(flow.size if y_first else flow.size[::-1], dtype=flow.flow.dtype)/2
     return FlowField(flow.size, flow.flow/half - 1 if to_unit else (flow.flow+1)*half)
 
-def unpack_points(b:Tensor) -> Tensor: "Points travel as they are."; return b
+def unpack_points(b:Tensor) -> Tensor: "Points travel as they are. `b`: a batch (n, k, 2)."; return b
 
 class ImagePoints(Image):
     "Points over an image: `data` float32 (n, 2), each (y, x) in [-1, 1]."
@@ -204,9 +212,13 @@ class ImagePoints(Image):
         if self._needed is not None and len(points) != self._needed:
             raise ValueError(f"{self._needed-len(points)} of {self._needed} points were moved out of the picture and removed, and a batch needs the same number from each: use `transform(..., remove_out=False)`.")
         return points, unpack_points
-    def in_pixels(self) -> Tensor: "Points (n, 2), y first, in pixels."; return scale_flow(FlowField(self._size, self._xy.flip(1)), False).flow.float()
+    def in_pixels(self) -> Tensor:
+        "Points (n, 2), y first, in pixels."
+        return scale_flow(FlowField(self._size, self._xy.flip(1)), False).flow.float()
     def _inside(self) -> Tensor: return (self._xy.abs() <= 1+1e-6).all(1)
-    def without_outside(self) -> 'ImagePoints': "Only the points that lie in the image."; return self._with_points(self._xy[self._inside()], self._size)
+    def without_outside(self) -> 'ImagePoints':
+        "Only the points that lie in the image."
+        return self._with_points(self._xy[self._inside()], self._size)
 
     def show(self,
         ax=None,             # matplotlib axes; a new figure by default
@@ -273,7 +285,7 @@ class ImageBBox(ImagePoints):
     def pack(self): raise TypeError("Images have different numbers of boxes: make the batches with `collate_fn=bb_pad_collate`.")
 
     def show(self, ax=None, figsize:tuple=(3,3), title:str|None=None, hide_axis:bool=True, color:str='white', **kwargs):
-        "Draw the boxes and the names of their classes."
+        "Draw the boxes and the names of their classes. `color`: of edges and words."
         from matplotlib.patches import Rectangle
         if ax is None: _,ax = plt.subplots(figsize=figsize)
         half = np.array([*self._size,*self._size])/2

@@ -43,6 +43,7 @@ class Text(ItemBase):
         self._text,self._vocab,self._sep = text,vocab,sep
     @property
     def text(self) -> str:
+        "The words, joined."
         if self._text is None: self._text = self._vocab.textify(self.data, self._sep) if self._vocab is not None else ' '.join(map(str, self.data))
         return self._text
     obj = text
@@ -53,7 +54,9 @@ class Text(ItemBase):
 class TextFiles:
     "Texts that are in files, read when they are asked for."
     as_items,ndim = True,1
-    def __init__(self, paths:Sequence[Path], enc:str='utf-8'): self.paths,self.enc = np.asarray(paths, dtype=object),enc
+    def __init__(self, paths:Sequence[Path], enc:str='utf-8'):
+        "`paths`: the files, one a text; `enc`: their encoding."
+        self.paths,self.enc = np.asarray(paths, dtype=object),enc
     def __len__(self) -> int: return len(self.paths)
     def __getitem__(self, i):
         if isinstance(i, (int, np.integer)): return open_text(self.paths[i], self.enc)
@@ -63,10 +66,14 @@ class TextFiles:
 class OpenFileProcessor(PreProcessor):
     "File names become the texts in the files."
     def __init__(self, ds:ItemList|None=None, enc:str='utf-8'):
+        "`ds`: the list it is made for; `enc`: the encoding of the files."
         super().__init__(ds)
         self.enc = enc
-    def process_one(self, item): return open_text(item, self.enc) if isinstance(item, Path) else item
+    def process_one(self, item):
+        "The text in the file `item`, or `item` where it is a text."
+        return open_text(item, self.enc) if isinstance(item, Path) else item
     def process(self, ds):
+        "Where the items of `ds` are files, read them when they are needed."
         if len(ds) and all(isinstance(o, Path) for o in ds.items): ds.items = TextFiles(ds.items, self.enc)
         elif not isinstance(ds.items, (TextFiles, TokenStore)): super().process(ds)
 
@@ -87,8 +94,11 @@ class TokenizeProcessor(PreProcessor):
         "`items` with the special tokens this processor adds."
         items,enc = (items.paths,items.enc) if isinstance(items, TextFiles) else (items,'utf-8')
         return Texts(items, self.mark_fields, self.include_bos, self.include_eos, enc)
-    def process_one(self, item) -> list[str]: return self.tokenizer.process_text(self.texts([item])[0])
+    def process_one(self, item) -> list[str]:
+        "The tokens of the text `item`."
+        return self.tokenizer.process_text(self.texts([item])[0])
     def process(self, ds):
+        "Cut all texts in `ds` into tokens."
         if isinstance(ds.items, TokenStore): return # tokens already
         texts = self.texts(ds.items)
         store = TokenStore.build(self.tokenizer, texts)
@@ -112,8 +122,11 @@ class NumericalizeProcessor(PreProcessor):
     ):
         super().__init__(ds)
         self.vocab,self.max_vocab,self.min_freq = ifnone(vocab, getattr(ds, 'vocab', None)),max_vocab,min_freq
-    def process_one(self, item) -> np.ndarray: return np.array(self.vocab.numericalize(item), dtype=np.int64)
+    def process_one(self, item) -> np.ndarray:
+        "The numbers, int64, of the tokens `item`."
+        return np.array(self.vocab.numericalize(item), dtype=np.int64)
     def process(self, ds):
+        "Number the tokens of all texts in `ds`; the vocabulary is made from the first list that comes."
         store = ds.items
         if isinstance(store, TokenStore) and store.words is None: return # numbers already
         if not isinstance(store, TokenStore): store = _numbered(store)
@@ -137,8 +150,10 @@ class SubwordProcessor(TokenizeProcessor):
         super().__init__(ds, tokenizer, mark_fields=mark_fields, include_bos=include_bos, include_eos=include_eos)
         self.vocab_sz,self.subwords,self.vocab = vocab_sz,None,getattr(ds, 'vocab', None)
     def process_one(self, item) -> np.ndarray:
+        "The numbers, int64, of the pieces of the text `item`."
         return np.array(self.vocab.numericalize(self.subwords(super().process_one(item))), dtype=np.int64)
     def process(self, ds):
+        "Cut and number all texts in `ds`; the pieces are learned from the first list that comes."
         if isinstance(ds.items, TokenStore): return
         super().process(ds)
         store = ds.items
@@ -196,7 +211,7 @@ class TextList(ItemList):
         o = super().get(i)
         return o if self.vocab is None or isinstance(o, (str,Path)) else Text(o, vocab=self.vocab, sep=self.sep)
     def reconstruct(self, t:Tensor) -> Text:
-        "The text of a row of a batch, filling removed."
+        "The text of a row of a batch, filling removed. `t`: numbers of words (n,)."
         kept = (t != self.pad_idx).nonzero()
         return Text(t[kept.min():kept.max()+1] if len(kept) else t[:0], vocab=self.vocab, sep=self.sep)
 
@@ -219,11 +234,11 @@ class TextList(ItemList):
         return LMTextList(self.items, **kept).label_const(0, label_cls=LMLabelList, **{k:v for k,v in kwargs.items() if k != 'label_cls'})
 
     def show_xys(self, xs:list, ys:list, max_len:int=70):
-        "Show texts (their first `max_len` tokens) with their labels."
+        "Show texts (their first `max_len` tokens) with their labels. `xs`: texts; `ys`: as many labels."
         if self._is_lm: show_table([[i, _start(x, max_len)] for i,x in enumerate(xs)], ['idx','text'])
         else: show_table([[_start(x, max_len), y] for x,y in zip(xs, ys)], ['text','target'])
     def show_xyzs(self, xs:list, ys:list, zs:list, max_len:int=70):
-        "Show texts with their labels and the predictions."
+        "Show texts with their labels and the predictions. `xs`: texts, their first `max_len` tokens are shown; `ys`: labels; `zs`: predictions."
         show_table([[_start(o, max_len) for o in row] for row in zip(xs, ys, zs)], ['text','target','prediction'])
 
 class LMTextList(TextList):
@@ -239,8 +254,10 @@ class LMLabelList(EmptyLabelList):
     def c(self) -> int: "As many outputs as there are words."; return len(self.x.vocab)
     @property
     def classes(self) -> list[str]: "The words."; return self.x.vocab.itos
-    def analyze_pred(self, pred:Tensor, **kwargs) -> Tensor: "The likeliest word at each place."; return pred.argmax(-1)
-    def reconstruct(self, t:Tensor, x:Text|None=None) -> Text: return self.x.reconstruct(torch.as_tensor(t)) if torch.as_tensor(t).ndim else Text([])
+    def analyze_pred(self, pred:Tensor, **kwargs) -> Tensor: "The likeliest word at each place. `pred`: (words, vocabulary)."; return pred.argmax(-1)
+    def reconstruct(self, t:Tensor, x:Text|None=None) -> Text:
+        "The text of the numbers `t`; `x` is not needed."
+        return self.x.reconstruct(torch.as_tensor(t)) if torch.as_tensor(t).ndim else Text([])
 
 # %% ../nbs/17_text_data.ipynb #2d1e9bde
 @patch(cls_method=True)

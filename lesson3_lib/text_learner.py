@@ -381,23 +381,25 @@ def piece_attn_html(
     return '<div style="font-family: monospace; line-height: 1.7">' + sep.join(span(p, float(a)) for p,a in zip(pieces, attns)) + '</div>'
 
 def show_piece_attn(pieces:Sequence[str], attns:Sequence[float], sep:str=' ', **kwargs):
-    "Show `piece_attn_html`."
+    "Show `piece_attn_html`. `pieces`: words; `attns`: a number for each; `sep`: what stands between words."
     from IPython.display import HTML, display
     display(HTML(piece_attn_html(pieces, attns, sep, **kwargs)))
 
 @patch
 def html_intrinsic_attention(self:TextClassificationInterpretation, text:str, class_id:int|None=None, **kwargs) -> str:
-    "`intrinsic_attention` as coloured HTML."
+    "`intrinsic_attention` as coloured HTML. `text`: what is judged; `class_id`: the class to explain, by default the predicted one."
     return piece_attn_html(*self.intrinsic_attention(text, class_id), **{'positive':'128,90,213', **kwargs})
 
 @patch
 def show_intrinsic_attention(self:TextClassificationInterpretation, text:str, class_id:int|None=None, **kwargs):
-    "Show the words on which the judgement hangs."
+    "Show the words on which the judgement hangs. `text`: what is judged; `class_id`: the class to explain, by default the predicted one."
     show_piece_attn(*self.intrinsic_attention(text, class_id), **{'positive':'128,90,213', **kwargs})
 
 @patch
 def show_word_effects(self:TextClassificationInterpretation, text:str, class_id:int|None=None, **kwargs):
-    "Show the words that speak for the judgement (green) and against it (red); the strongest has full colour."
+    """Show the words that speak for the judgement (green) and against it (red); the strongest has full colour.
+
+    `text`: what is judged; `class_id`: the class to explain, by default the predicted one."""
     tokens,effect = self.word_effects(text, class_id)
     show_piece_attn(tokens, effect/effect.abs().max().clamp(min=1e-20), **kwargs)
 

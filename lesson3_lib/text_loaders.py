@@ -59,7 +59,9 @@ class LanguageModelPreLoader:
     @property
     def store(self) -> TokenStore: "The documents."; return self.dataset if isinstance(self.dataset, TokenStore) else self.dataset.items
     @property
-    def batch_size(self) -> int: return self.bs
+    def batch_size(self) -> int:
+        "How many streams are read side by side."
+        return self.bs
     @property
     def stream_len(self) -> int:
         "Tokens of each stream. Raises `ValueError` where there are too few for `bs` streams."
@@ -115,8 +117,11 @@ class LanguageModelPreLoader:
         "A loader like this one but for `changes`."
         now = {k:getattr(self, k) for k in ('dataset','bs','bptt','backwards','shuffle','seed','p_bptt','device','shard')}
         return type(self)(**{**now, 'tfms':list(self.tfms), **changes})
-    def add_tfm(self, tfm:Callable):    self.tfms.append(tfm)
+    def add_tfm(self, tfm:Callable):
+        "Add `tfm`, called with a batch on its device."
+        self.tfms.append(tfm)
     def remove_tfm(self, tfm:Callable):
+        "Take `tfm` out, if it is there."
         if tfm in self.tfms: self.tfms.remove(tfm)
     def __repr__(self): return f"{type(self).__name__}: {len(self)} batches of {self.bs} x {self.bptt} tokens from {len(self.store)} documents, on {self.device}"
 
@@ -132,7 +137,9 @@ class SortSampler:
         key=None,    # lengths of the items, or a function from an index to its; by default `len` of each item
     ): self.lens = _lengths_of(data_source, key)
     def __len__(self) -> int: return len(self.lens)
-    def epoch_order(self, epoch:int=0) -> list[int]: return np.argsort(-self.lens, kind='stable').tolist()
+    def epoch_order(self, epoch:int=0) -> list[int]:
+        "Longest first, whatever the `epoch`."
+        return np.argsort(-self.lens, kind='stable').tolist()
     def __iter__(self): return iter(self.epoch_order())
 
 class SortishSampler(SortSampler):
@@ -147,6 +154,7 @@ class SortishSampler(SortSampler):
         super().__init__(data_source, key)
         self.bs,self.seed,self.stretch = bs,seed,stretch
     def epoch_order(self, epoch:int=0) -> list[int]:
+        "An order by length that is shuffled anew every `epoch`."
         n,bs,rng = len(self),self.bs,item_rng(self.seed, epoch)
         if n == 0: return []
         order = rng.permutation(n)

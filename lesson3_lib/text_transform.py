@@ -26,12 +26,12 @@ text_spec_tok = (UNK, PAD, BOS, EOS, FLD, TK_MAJ, TK_UP, TK_REP, TK_WREP)
 
 # %% ../nbs/16_text_transform.ipynb #651f909f
 def per_piece(rule:Callable) -> Callable:
-    "Mark a pre-rule (or a word splitter) that never looks across white space: it may be run once per distinct piece of text."
+    "Mark a pre-rule (or a word splitter) that never looks across white space: it may be run once per distinct piece of text. `rule`: takes a text, gives a text."
     rule.per_piece = True
     return rule
 
 def per_word(rule:Callable) -> Callable:
-    "Mark a post-rule that looks at each token by itself: it may be run once per distinct token."
+    "Mark a post-rule that looks at each token by itself: it may be run once per distinct token. `rule`: takes tokens, gives tokens."
     rule.per_word = True
     return rule
 
@@ -137,7 +137,7 @@ class BaseTokenizer:
         lang:str='en', # language of the texts
     ): self.lang = lang
     def tokenizer(self, t:str) -> list[str]: "The tokens of `t`."; return t.split(' ')
-    def add_special_cases(self, toks:Sequence[str]): "Tokens that must never be cut."
+    def add_special_cases(self, toks:Sequence[str]): "Tokens that must never be cut. `toks`: the tokens."
 
     def split_pieces(self,
         pieces:list[str],     # texts without line ends
@@ -153,7 +153,7 @@ class WordTokenizer(BaseTokenizer):
         super().__init__(lang)
         self.special_cases,self._split = (),None
     def add_special_cases(self, toks:Sequence[str]):
-        "Tokens that must never be cut. Raises `ValueError` for one with white space in it."
+        "Tokens that must never be cut. Raises `ValueError` for one with white space in it. `toks`: the tokens."
         for t in toks:
             if not t or any(c.isspace() for c in t): raise ValueError(f"A special token cannot be empty or hold white space, got {t!r}: texts are cut there first.")
         self.special_cases,self._split = (*self.special_cases, *(t for t in toks if t not in self.special_cases)),None
@@ -201,6 +201,7 @@ class SpacyTokenizer(BaseTokenizer):
         self.tok = spacy.blank(lang)
     def tokenizer(self, t:str) -> list[str]: return [o.text for o in self.tok.tokenizer(t)]
     def add_special_cases(self, toks:Sequence[str]):
+        "Tokens `toks` that must never be cut."
         for w in toks: self.tok.tokenizer.add_special_case(w, [{'ORTH':w}])
 
 # %% ../nbs/16_text_transform.ipynb #26edb5e6
@@ -300,9 +301,12 @@ def sum_rows(
 class Reader:
     "Texts to numbers of words, rule by rule; `words` lists the words in the order of their numbers."
     def __init__(self, tokenizer:'Tokenizer'):
+        "`tokenizer`: whose rules are followed."
         self.tokenizer,self.tok,self.ids = tokenizer,tokenizer.new_tok(),_Numbered()
     @property
-    def words(self) -> list[str]: return list(self.ids)
+    def words(self) -> list[str]:
+        "All tokens that were met, in the order of their numbers."
+        return list(self.ids)
     @property
     def full(self) -> bool: "Whether there are so many words that it is time for a new reader."; return self.ids.count > 2**19
     def read(self,
@@ -316,6 +320,7 @@ class PieceReader(Reader):
     "As `Reader`, but each distinct piece of text is tokenized once."
     max_pieces = 2**18 # when there are more, the later half is forgotten: what is common came early
     def __init__(self, tokenizer:'Tokenizer'):
+        "`tokenizer`: whose rules are followed."
         super().__init__(tokenizer)
         pre = tokenizer.pre_rules
         n = len(pre)
@@ -573,11 +578,11 @@ class Vocab:
         return cls(itos + ['xxfake']*fill)
 
     def save(self, path:str|Path):
-        "Write the vocabulary to a JSON file."
+        "Write the vocabulary to a JSON file. `path`: the file; it is replaced."
         with atomic_write(path) as tmp: tmp.write_text(json.dumps({'format':'lesson3_lib vocab', 'itos':self.itos}, ensure_ascii=False), encoding='utf-8')
     @classmethod
     def load(cls, path:str|Path) -> 'Vocab':
-        "Read what `save` wrote. Raises `ValueError` for any other file; nothing in it is ever run."
+        "Read what `save` wrote. Raises `ValueError` for any other file; nothing in it is ever run. `path`: the JSON file."
         try:
             itos = json.loads(Path(path).read_text(encoding='utf-8'))
             return cls(itos['itos'] if isinstance(itos, dict) else itos)

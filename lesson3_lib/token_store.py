@@ -33,7 +33,9 @@ class TokenStore:
 
     def __len__(self) -> int: return len(self.lens)
     @property
-    def shape(self): return (len(self),)
+    def shape(self):
+        "(number of documents,)"
+        return (len(self),)
     @property
     def total(self) -> int: "Tokens of all documents together."; return int(self.lens.sum())
     @property
@@ -54,7 +56,7 @@ class TokenStore:
 
     @classmethod
     def from_docs(cls, docs:Sequence[Sequence[int]]) -> 'TokenStore':
-        "A store of documents given as sequences of numbers."
+        "A store of documents given as sequences of numbers. `docs`: any number, of any lengths."
         lens = np.array([len(d) for d in docs], dtype=np.int64)
         ids = np.concatenate([np.zeros(0, np.int32), *(np.asarray(d, dtype=np.int32) for d in docs)])
         return cls(ids, np.cumsum(lens) - lens, lens)
@@ -90,7 +92,7 @@ def compact(self:TokenStore) -> np.ndarray:
 
 @patch
 def make_vocab(self:TokenStore, max_vocab:int=60000, min_freq:int=2) -> Vocab:
-    "The vocabulary of these documents; see `Vocab.create`."
+    "The vocabulary of these documents; see `Vocab.create`. `max_vocab`: at most so many words; `min_freq`: met at least so often."
     return Vocab.from_counts(self.words, self.counts(), max_vocab, max(min_freq, 1))
 
 @patch
@@ -166,7 +168,9 @@ class Texts:
 
     def __len__(self) -> int: return len(self.parts)
     @property
-    def n_docs(self) -> int: return len(self.items)
+    def n_docs(self) -> int:
+        "How many texts there are."
+        return len(self.items)
     @property
     def n_marks(self) -> int:
         "How many special tokens a text without words has."
@@ -187,7 +191,7 @@ class Texts:
         return _check_text(o, f"Text {i}")
 
     def mark(self, t:str|list[str], first:bool=True, last:bool=True) -> str:
-        "`t` with the special tokens that belong around it."
+        "`t` with the special tokens that belong around it. `first`, `last`: whether `t` has the beginning and the end of the document."
         fields = [t] if isinstance(t, str) else t
         if self.mark_fields and first: fields = [f'{FLD} {j+1} {c}' for j,c in enumerate(fields)]
         t = ' '.join(fields)

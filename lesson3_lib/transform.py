@@ -37,17 +37,17 @@ def uniform(
     return low + width*draw() if size is None else [low + width*draw() for _ in range(size)]
 
 def log_uniform(low:float, high:float|None=None, size:int|None=None, rng:np.random.Generator|None=None):
-    "A positive number between `low` and `high`; twice as much is as likely as half as much."
+    "A positive number between `low` and `high`; twice as much is as likely as half as much. `size`: how many, one number by default; `rng`: draws them."
     logs = uniform(math.log(low), None if high is None else math.log(high), size, rng)
     return math.exp(logs) if size is None else [math.exp(o) for o in logs]
 
 def uniform_int(low:int, high:int|None=None, size:int|None=None, rng:np.random.Generator|None=None):
-    "A whole number from `low` to `high`, both included."
+    "A whole number from `low` to `high`, both included. `size`: how many, one number by default; `rng`: draws them."
     numbers = uniform(low, None if high is None else high+1, size, rng)
     return math.floor(numbers) if size is None else [math.floor(o) for o in numbers]
 
 def rand_bool(p:float, size:int|None=None, rng:np.random.Generator|None=None):
-    "True with probability `p`."
+    "True with probability `p`. `size`: how many, one by default; `rng`: draws them."
     numbers = uniform(0., 1., size, rng)
     return numbers < p if size is None else [o < p for o in numbers]
 
@@ -98,13 +98,16 @@ class Transform:
         return self.func(x, *args, **kwargs) if self.on_item else getattr(x, self._via)(self.func, *args, **kwargs)
 
     @property
-    def makes_float(self) -> bool: "Whether pictures leave it as floats instead of bytes."; return not self.on_item and self._via in ('pixel','lighting')
+    def makes_float(self) -> bool:
+        "Whether pictures leave it as floats instead of bytes."
+        return not self.on_item and self._via in ('pixel','lighting')
     def __repr__(self): return f"{type(self).__name__} {self.name}({', '.join(k for k in self.params if k not in ('x','rng'))})"
 
 # %% ../nbs/05_transform.ipynb #40cc1732
 class RandTransform:
     "A transform with ranges for its arguments, for a list of transforms."
     def __init__(self, tfm:Transform, kwargs:dict|None=None, p:float=1., is_random:bool=True, use_on_y:bool=True):
+        "`tfm`: what is done; `kwargs`: its arguments, ranges to draw from; `p`: how often; `is_random`: False takes the arguments as they are; `use_on_y`: targets move along."
         self.tfm,self.kwargs,self.p,self.is_random,self.use_on_y = tfm,kwargs or {},p,is_random,use_on_y
         self.do_run,self.resolved,self.seed = True,{},0
         self._drawn = [(k, dist, tuple(listify(self.kwargs[k])) if k in self.kwargs else ()) for k,dist in tfm.draws.items() if _draws_alone(dist) != (k in self.kwargs)]
@@ -113,7 +116,7 @@ class RandTransform:
         if missing: raise TypeError(f"`{tfm.name}` needs `{missing[0]}`" + (", a range (low, high)." if missing[0] in tfm.draws else "."))
 
     def draw(self, rng:np.random.Generator) -> tuple[bool,dict,int]:
-        "Whether it happens, its arguments, and a seed for what the function draws itself. The same numbers are drawn in any case."
+        "Whether it happens, its arguments, and a seed for what the function draws itself. The same numbers are drawn in any case. `rng`: draws everything."
         run = rng.random() < self.p
         args = dict(self.kwargs)
         if self.is_random:
@@ -121,11 +124,11 @@ class RandTransform:
         return run,args,(int(rng.integers(2**62)) if self.tfm.seeded else 0)
 
     def resolve(self, rng:np.random.Generator|None=None):
-        "Draw, and remember what was drawn (`do_run`, `resolved`)."
+        "Draw, and remember what was drawn (`do_run`, `resolved`). `rng`: draws everything; by default one that follows numpy's global state."
         self.do_run,self.resolved,self.seed = self.draw(generator(rng))
 
     def apply(self, x:Image, run:bool, args:dict, seed:int) -> Image:
-        "`x` changed as drawn."
+        "`x` changed as drawn. `run`, `args`, `seed`: as from `draw`."
         if not run: return x
         if self.tfm.takes_rng: return self.tfm.calc(x, rng=np.random.default_rng(seed), **args)
         if self.tfm.library: return self.tfm.calc(x, **args)
@@ -172,7 +175,9 @@ def as_hw(
     if len(hw) != 2 or not all(isinstance(o, (int,float,np.number)) and o >= 1 and o == o//1 for o in hw): raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
     return int(hw[0]),int(hw[1])
 
-def _start(rest:int, pct:float) -> int: "First row or column of a part, if `rest` are left over."; return min(int((rest+1)*pct), rest) if rest >= 0 else rest//2
+def _start(rest:int, pct:float) -> int:
+    "First row or column of a part, if `rest` are left over."
+    return min(int((rest+1)*pct), rest) if rest >= 0 else rest//2
 
 def _crop_pad(x, size, padding_mode='reflection', row_pct=0.5, col_pct=0.5):
     "The part of `size` at (`row_pct`, `col_pct`), with a border where the image is smaller."

@@ -68,7 +68,9 @@ class ImageList(ItemList):
     def open(self, fn) -> Image:
         "The picture of file `fn`, decoded when its size in the batch is known."
         return open_image(fn, convert_mode=self.convert_mode, after_open=self.after_open, lazy=True)
-    def opened(self, fn) -> Image: "`open(fn)`, its pixels from the cache where there is one."; return self.open(fn) if self._cache is None else self._cache.open(fn, self.open)
+    def opened(self, fn) -> Image:
+        "`open(fn)`, its pixels from the cache where there is one. `fn`: the file."
+        return self.open(fn) if self._cache is None else self._cache.open(fn, self.open)
     def get(self, i:int) -> Image:
         res = self.opened(super().get(i))
         self.sizes[i] = tuple(res.size)
@@ -80,7 +82,9 @@ class ImageList(ItemList):
         return self.sizes[i]
 
     def process(self, processor=None) -> 'ImageList':
-        "Check that the files of a table are there. Raises `FileNotFoundError` naming the first that is not, and its row."
+        """Check that the files of a table are there. Raises `FileNotFoundError` naming the first that is not, and its row.
+
+        `processor`: what prepares the items; by default the list's own."""
         if self.inner_df is not None and all(isinstance(o, (str,os.PathLike)) for o in self.items):
             missing = missing_files(self.items)
             if missing:
@@ -108,9 +112,13 @@ class ImageList(ItemList):
         res.items = np.array([where/f'{o}{suffix}' for o in res.items] + [None], dtype=object)[:-1]
         return res
 
-    def reconstruct(self, t:Tensor) -> Image: "The picture of a batch element, its values cut off at 0 and 1."; return Image(t.float().clamp(0,1))
+    def reconstruct(self, t:Tensor) -> Image:
+        "The picture of a batch element, its values cut off at 0 and 1. `t`: (c, h, w)."
+        return Image(t.float().clamp(0,1))
     @classmethod
-    def tfm_from_spec(cls, spec:dict, trust=()): "The transform described by `spec`."; return transform_from_spec(spec, trust)
+    def tfm_from_spec(cls, spec:dict, trust=()):
+        "The transform described by `spec`. `trust`: transforms of your own that may be made again."
+        return transform_from_spec(spec, trust)
 
 ImageItemList = ImageList  # its name in the first notebooks of the course
 
@@ -170,7 +178,9 @@ imagenet_stats = ([0.485,0.456,0.406], [0.229,0.224,0.225])
 cifar_stats    = ([0.491,0.482,0.447], [0.247,0.243,0.261])
 mnist_stats    = ([0.15,0.15,0.15], [0.15,0.15,0.15])
 
-def channel_view(x:Tensor) -> Tensor: "(channels, everything else) of a batch (n, c, h, w)."; return x.transpose(0,1).contiguous().view(x.shape[1],-1)
+def channel_view(x:Tensor) -> Tensor:
+    "(channels, everything else) of a batch (n, c, h, w). `x`: the batch."
+    return x.transpose(0,1).contiguous().view(x.shape[1],-1)
 
 def normalize(
     x:Tensor,    # (..., c, h, w)
@@ -186,7 +196,7 @@ def normalize(
     return torch.addcmul(-mean[:,None,None]/std[:,None,None], x, 1/std[:,None,None]) # one pass over the pixels
 
 def denormalize(x:Tensor, mean:Tensor, std:Tensor, do_x:bool=True) -> Tensor:
-    "The reverse of `normalize`, on the CPU; `x` as it is where it was not normalized."
+    "The reverse of `normalize`, on the CPU; `x` as it is where it was not normalized. `x`: (n, c, h, w); `mean`, `std`: (c,); `do_x`: whether it was normalized."
     return x.cpu().float()*std.reshape(-1,1,1) + mean.reshape(-1,1,1) if do_x else x.cpu()
 
 def _normalize_batch(b, mean:Tensor, std:Tensor, do_x:bool=True, do_y:bool=False):
@@ -219,7 +229,7 @@ class ImageDataBunch(DataBunch):
         return super().create(train_ds, valid_ds, test_ds, **kwargs)
 
     def batch_stats(self, funcs:Collection[Callable]|None=None, ds_type:DatasetType=DatasetType.Train) -> list[Tensor]:
-        "Mean and standard deviation (or the results of `funcs`) of each channel, over a first batch."
+        "Mean and standard deviation (or the results of `funcs`) of each channel, over a first batch. `ds_type`: of which loader."
         x = self.one_batch(ds_type=ds_type, denorm=False)[0]
         return [f(channel_view(x), 1) for f in ifnone(funcs, [torch.mean,torch.std])]
 

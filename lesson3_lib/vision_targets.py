@@ -45,19 +45,28 @@ def check_codes(
 class CheckedMask:
     "The source of a mask, whose codes are checked when it is read."
     channels = 1
-    def __init__(self, source, classes, name): self.source,self.classes,self.name = source,classes,name
+    def __init__(self, source, classes, name):
+        "`source`: the picture of codes; `classes`: as many as there are codes; `name`: the file, for the error."
+        self.source,self.classes,self.name = source,classes,name
     def array(self, shrink=1):
+        "The codes (h, w), checked; `shrink` is not looked at. Raises `ValueError` for a code that has no class."
         a = self.source.array()
         check_codes(a, self.classes, self.name)
         return a
-    def shrink_for(self, stride): return 1
+    def shrink_for(self, stride):
+        "1, whatever the `stride`: codes of a mask cannot be averaged."
+        return 1
     size = property(lambda self: self.source.size)
 
 # %% ../nbs/06b_vision_targets.ipynb #195cacbb
 class SegmentationProcessor(PreProcessor):
     "Tells a list of masks its classes."
-    def __init__(self, ds): self.classes = ds.classes
-    def process(self, ds): ds.classes,ds.c = self.classes,len(self.classes)
+    def __init__(self, ds):
+        "`ds`: the labels whose `classes` are taken up."
+        self.classes = ds.classes
+    def process(self, ds):
+        "Give the list `ds` its classes and their number."
+        ds.classes,ds.c = self.classes,len(self.classes)
 
 class SegmentationLabelList(ImageList):
     "Masks, by their files. Override `open` to read them in another way."
@@ -86,6 +95,7 @@ class SegmentationLabelList(ImageList):
         return mask._with(CheckedMask(mask._sync(), self.classes, name))
 
     def process(self, processor=None):
+        "`processor`: takes the classes to the list; the list's own by default."
         super().process(processor)
         self.check_masks()
         return self
@@ -102,8 +112,14 @@ class SegmentationLabelList(ImageList):
             if isinstance(self.x, ImageList): self.x.size_of(i)
             self.get(i).array
 
-    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor: "The most likely code of every pixel, (1, h, w)."; return pred.argmax(dim=0)[None]
-    def reconstruct(self, t:Tensor) -> ImageSegment: return ImageSegment(t.long())
+    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
+        """The most likely code of every pixel, (1, h, w).
+
+        `pred`: probabilities (c, h, w); `thresh` plays no part."""
+        return pred.argmax(dim=0)[None]
+    def reconstruct(self, t:Tensor) -> ImageSegment:
+        "The mask of codes `t` (1, h, w)."
+        return ImageSegment(t.long())
 
 class MaskPairs(LabelList):
     "Pictures and masks of one size."
@@ -163,6 +179,7 @@ class PointsLabelList(ImageList):
         res._is_target,res._needed = True,self.n_points
         return res
     def process(self, processor=None):
+        "`processor`: nothing by default, points are ready as they are."
         super().process(processor)
         self.check_points()
         return self
@@ -173,12 +190,18 @@ class PointsLabelList(ImageList):
         looked = [self.get(i)._inside() for i in np.linspace(0, len(self)-1, min(n, len(self))).astype(int).tolist()] if isinstance(self.x, ImageList) else []
         if looked and torch.cat(looked).float().mean() < 0.5:
             warnings.warn(f"Most points lie outside of their pictures, such as {self.items[0][0].tolist()} in {self._name(0)} of {self.x.size_of(0)} pixels (height, width). A point is (y, x) in pixels: is x first here, or are they scaled already?", stacklevel=5)
-    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor: "Points (n, 2) of a row of outputs."; return pred.reshape(-1,2)
-    def reconstruct(self, t:Tensor, x:Image) -> ImagePoints: return ImagePoints(FlowField(x.size, t), scale=False)
+    def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
+        "Points (n, 2) of a row of outputs. `pred`: 2n numbers; `thresh` plays no part."
+        return pred.reshape(-1,2)
+    def reconstruct(self, t:Tensor, x:Image) -> ImagePoints:
+        "The points of the row `t` (n, 2), on the image `x`."
+        return ImagePoints(FlowField(x.size, t), scale=False)
 
 class PointsPairs(LabelList):
     "Pictures and points, where points outside are kept unless asked otherwise."
-    def transform(self, tfms, tfm_y=None, **kwargs): return super().transform(tfms, tfm_y, **{'remove_out':False, **kwargs})
+    def transform(self, tfms, tfm_y=None, **kwargs):
+        "`tfms`, `tfm_y`: as in `LabelLists.transform`; points moved outside are kept, unless `remove_out` says otherwise."
+        return super().transform(tfms, tfm_y, **{'remove_out':False, **kwargs})
 
 class PointsItemList(ImageList):
     "Pictures whose labels are points."
