@@ -22,7 +22,7 @@ from .core import progress, to_detach
 from .dataset import DataLoader, Dataset, _cpu_count, collate, grab_idx
 from .learner import Learner, bare_model
 from .losses import activation_for
-from .prediction import _denorm, _item, _output
+from .prediction import _denorm, _evaluating, _item, _output
 from .sealed import short
 
 # %% ../nbs/15c_folder_prediction.ipynb #6135ebd7
@@ -97,7 +97,7 @@ def _targets_normalized(self:Learner) -> bool: return self.data.norm is not None
 @torch.no_grad()
 def _predict_batch(self:Learner, batch):
     "Activated predictions for a batch on the device, on the CPU."
-    if self.model.training: self.model.eval()
+    _evaluating(self.model)
     if hasattr(bare_model(self.model), 'reset'): bare_model(self.model).reset()
     out,_ = _output(self.model, *batch, self._quiet_handler())
     return to_detach(activation_for(self.loss_func)(out), cpu=True)

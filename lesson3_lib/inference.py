@@ -80,6 +80,20 @@ def export(self:Learner,
     return fn
 
 # %% ../nbs/15_inference.ipynb #45409e3d
+def _what_else(fn:Path) -> str:
+    "What a file that is no export seems to be, and what to do."
+    with open(fn, 'rb') as f: head = f.read(512)
+    torch_file = False
+    if head[:2] == b'PK':
+        try:
+            with zipfile.ZipFile(fn) as z: torch_file = any(o.endswith('data.pkl') for o in z.namelist())
+        except Exception: return "It is cut off or damaged: fetch or export it again."
+    if head[:1] == b'\x80' or torch_file: return "It is a pickle, as the original library and fastai 2 export it. A pickle is a program, so it is not read here: load it with the library that wrote it, save its weights (`learn.save`), and load these into a learner made here."
+    if head.lstrip()[:1] == b'<': return "It is a web page: the download went wrong, or wanted a login."
+    if head.startswith(b'version https://git-lfs'): return "It is a pointer of Git LFS and not the file itself: run `git lfs pull`."
+    if not head.strip(b'\0'): return "It is empty: the download or the export did not end."
+    return "Is it complete, and the file that `learn.export` wrote?"
+
 def _read_export(fn:Path) -> tuple[dict, dict]:
     "The recipe and the tensors in `fn`."
     from safetensors import SafetensorError
@@ -89,7 +103,7 @@ def _read_export(fn:Path) -> tuple[dict, dict]:
         recipe = parse_json(parts['learner.json'], 'learner.json')
         tensors = load(parts['model.safetensors'])
     except (ValueError, SafetensorError, RuntimeError, KeyError, TypeError, MemoryError) as e:
-        raise ExportError(f"{fn} cannot be read as an export ({short(e).removeprefix(f'{fn}: ')}). Is it complete? Exports of the original library are pickles and cannot be read: load the learner there and save its weights.") from None
+        raise ExportError(f"{fn} cannot be read as an export ({short(e).removeprefix(f'{fn}: ')}). {_what_else(fn)}") from None
     if type(recipe.get('format')) is not int or recipe['format'] < 1: raise ExportError(f"{fn}: learner.json does not say its format.")
     if recipe['format'] > EXPORT_FORMAT: raise ExportError(f"{fn} has format {short(recipe['format'], 20)}, this version reads up to {EXPORT_FORMAT}: update lesson3_lib.")
     return recipe,tensors
@@ -165,4 +179,12 @@ def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
         numbers = np.array([norm['mean'], norm['std']], dtype=float)
         if not (np.isfinite(numbers).all() and (numbers[1] > 1e-9).all() and (abs(numbers) < 1e9).all()): raise ExportError("Its normalization has numbers that no pictures have: it is damaged.")
         data.normalize((norm['mean'], norm['std']), do_x=bool(norm.get('do_x', True)), do_y=bool(norm.get('do_y', False)))
+    if not own: _try_out(ds)
     return data
+
+def _try_out(ds:LabelList):
+    "Send an item through the transforms of `ds`, so that a recipe nobody could follow is refused now and not at the first prediction."
+    item = np.zeros((64,64,3), np.uint8) if hasattr(ds.x, 'convert_mode') else 'a' if hasattr(ds.x, 'vocab') else None
+    if item is None: return
+    with ds.set_item(item): x = ds.at(0, (0,0,0))[0]
+    if hasattr(x, 'pack'): x.pack()

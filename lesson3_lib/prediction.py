@@ -73,7 +73,7 @@ def get_preds(self:Learner,
 @torch.no_grad()
 def _preds_of(self:Learner, dl, activ=None, with_loss=False, n_batch=None, pbar=None) -> list|None:
     "Predictions, targets and losses over `dl`, or None where it has no batch."
-    self.model.eval()
+    _evaluating(self.model)
     activ,run,parts = ifnone(activ, activation_for(self.loss_func)),self._quiet_handler(),[]
     n = len(dl) if n_batch is None else min(n_batch, len(dl))
     batches = dl if pbar is False or self.silent else progress(dl, total=n, desc='predict')
@@ -83,6 +83,10 @@ def _preds_of(self:Learner, dl, activ=None, with_loss=False, n_batch=None, pbar=
         parts.append(to_detach([activ(out), yb, *losses], cpu=True))
         if i+1 == n: break
     return [_cat([p[i] for p in parts]) for i in range(len(parts[0]))] if parts else None
+
+def _evaluating(model:nn.Module):
+    "Put `model` into evaluation mode; where all of it is, looking is quicker than setting."
+    if any(m.training for m in model.modules()): model.eval()
 
 def _output(model:nn.Module, xb, yb, run:CallbackHandler):
     "The raw output for a batch and its targets, as the callbacks want them."
@@ -110,12 +114,13 @@ def pred_batch(self:Learner,
 ) -> Tensor|list:              # predictions for the batch, on the CPU
     "Predictions for one batch."
     if batch is None: batch = self.data.one_batch(ds_type, detach=False, denorm=False, cpu=False)
-    self.model.eval()
+    _evaluating(self.model)
     if with_dropout:
         for m in self.model.modules():
             if 'Dropout' in type(m).__name__: m.train()
     try: out,_ = _output(self.model, *batch, self._quiet_handler())
-    finally: self.model.eval()
+    finally:
+        if with_dropout: self.model.eval()
     preds = to_detach(ifnone(activ, activation_for(self.loss_func))(out), cpu=True)
     if not reconstruct: return preds
     ds,x = self.dl(ds_type).dataset,to_detach(batch[0], cpu=True)

@@ -239,6 +239,7 @@ from .interpret import (
     Interpretation, ClassificationInterpretation, MultiLabelClassificationInterpretation, SegmentationInterpretation,
     RegressionInterpretation, grad_cam)
 from .inference import load_learner
+import lesson3_lib.folder_prediction, lesson3_lib.interchange, lesson3_lib.feedback
 
 # %% ../nbs/40_vision.ipynb #b01a6a2c
 _all_ = [
