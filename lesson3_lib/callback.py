@@ -293,13 +293,15 @@ class MetricCallback(Callback):
     def __init__(self,
         metric:Any # anything `as_metric` takes
     ):
-        self.metric = as_metric(metric)
+        self.metric,self.reduce = as_metric(metric),None  # `reduce` is set where several processes share the validation set
     @property
     def name(self): return self.metric.name
     def on_epoch_begin(self, **kwargs): self.metric.reset()
     def on_batch_end(self, last_output, last_target, train, **kwargs):
         if not train: self.metric.update(map_tensors(Tensor.detach, last_output), *as_args(last_target))
-    def on_epoch_end(self, last_metrics, **kwargs): return add_metrics(last_metrics, [self.metric.compute()])
+    def on_epoch_end(self, last_metrics, **kwargs):
+        if self.reduce is not None: self.metric.sync(self.reduce)
+        return add_metrics(last_metrics, [self.metric.compute()])
 
 # %% ../nbs/08_callback.ipynb #e9f1fccd
 def as_args(b:Any) -> tuple:
@@ -344,11 +346,11 @@ class CallbackHandler:
         self._callbacks = {event:find(self.callbacks, event) for event in EVENTS}
         self._metrics   = {event:find(self.metrics,   event) for event in EVENTS}
 
-    def __call__(self, event:str, metrics:bool=True, **now) -> dict:
+    def __call__(self, event:str, measuring:bool=True, **now) -> dict:
         "Put `now` into the state, ask everybody about `event`, and give the state that results."
         state = self.state
         state.update(now)
-        if metrics:
+        if measuring:
             for call in self._metrics[event]: self._answer(call(**state), call, event)
         for call in self._callbacks[event]:
             answer = call(**state)
@@ -379,37 +381,37 @@ def on_epoch_begin(self:CallbackHandler):
 @patch
 def on_batch_begin(self:CallbackHandler, xb:Any, yb:Any, train:bool=True) -> tuple:
     "The batch, as the callbacks want it."
-    s = self('on_batch_begin', metrics=not train, last_input=xb, last_target=yb, last_output=None, train=train,
+    s = self('on_batch_begin', measuring=not train, last_input=xb, last_target=yb, last_output=None, train=train,
              skip_bwd=False, skip_step=False, skip_zero=False)
     return s['last_input'],s['last_target']
 
 @patch
 def on_loss_begin(self:CallbackHandler, out:Any) -> Any:
     "The model's output, as the callbacks want it."
-    return self('on_loss_begin', metrics=not self.state['train'], last_output=out)['last_output']
+    return self('on_loss_begin', measuring=not self.state['train'], last_output=out)['last_output']
 
 @patch
 def on_backward_begin(self:CallbackHandler, loss:Tensor) -> tuple[Tensor, bool]:
     "The loss to differentiate, and whether to."
     self.smoothener.add_value(loss)
-    s = self('on_backward_begin', metrics=False, last_loss=loss, smooth_loss=self.smoothener.smooth)
+    s = self('on_backward_begin', measuring=False, last_loss=loss, smooth_loss=self.smoothener.smooth)
     return s['last_loss'],not s['skip_bwd']
 
 @patch
 def on_backward_end(self:CallbackHandler) -> bool:
     "Whether to step."
-    return not self('on_backward_end', metrics=False)['skip_step']
+    return not self('on_backward_end', measuring=False)['skip_step']
 
 @patch
 def on_step_end(self:CallbackHandler) -> bool:
     "Whether to forget the gradients."
-    return not self('on_step_end', metrics=False)['skip_zero']
+    return not self('on_step_end', measuring=False)['skip_zero']
 
 @patch
 def on_batch_end(self:CallbackHandler, loss:Tensor|None) -> bool:
     "Whether to leave the epoch here."
     train = self.state['train']
-    s = self('on_batch_end', metrics=not train, last_loss=loss)
+    s = self('on_batch_end', measuring=not train, last_loss=loss)
     if train:
         s['iteration'] += 1
         s['num_batch'] += 1
@@ -418,7 +420,7 @@ def on_batch_end(self:CallbackHandler, loss:Tensor|None) -> bool:
 @patch
 def on_epoch_end(self:CallbackHandler, val_loss:Tensor|None=None) -> bool:
     "Whether to stop training. Without a validation loss, metrics have nothing to say."
-    s = self('on_epoch_end', metrics=val_loss is not None, last_metrics=[val_loss])
+    s = self('on_epoch_end', measuring=val_loss is not None, last_metrics=[val_loss])
     s['epoch'] += 1
     return s['stop_training']
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fastcore.basics import ifnone, listify, patch
 
 from .callback import Callback, batch_len
-from .core import in_notebook, map_tensors
+from .core import in_notebook, map_tensors, rank_distrib
 from .layers import set_bn_eval
 from .learner import Learner
 from .losses import activation_for, loss_not_reduced
@@ -183,6 +183,7 @@ class CSVLogger(LearnerCallback):
         *cells,last = self.learn.recorder.epochs[-1]
         self._write([*map(format_stat, cells), f'{last:.3f}' if self.learn.recorder.add_time else format_stat(last)], 'a')
     def _write(self, cells, mode):
+        if rank_distrib(): return  # of several processes the first one writes
         with open(self.file, mode, newline='') as f: csv.writer(f).writerow(cells)
 
     def read_logged_file(self) -> 'pd.DataFrame':
@@ -221,6 +222,12 @@ class AccumulateScheduler(LearnerCallback):
         self.n_step,self.drop_last = n_step,drop_last
 
     def on_epoch_begin(self, **kwargs): self.batches = self.items = 0
+    def will_step(self,
+        num_batch:int # of the batch that is about to begin
+    ) -> bool:
+        "Whether that batch ends in a step. Several processes exchange their gradients only then."
+        last = num_batch+1 == len(self.learn.data.train_dl)
+        return self.batches+1 >= self.n_step or (last and not self.drop_last)
     def on_backward_begin(self, last_loss, last_target, **kwargs):
         n = batch_len(last_target)
         self.batches,self.items = self.batches+1,self.items+n
@@ -336,15 +343,16 @@ class TensorBoardLogger(LearnerCallback):
         self.log_dir,self.every,self.writer = learn.path/log_dir,every,writer
 
     def on_train_begin(self, **kwargs):
-        if self.writer is None:
+        if self.writer is None and not rank_distrib():  # of several processes the first one writes
             try: from torch.utils.tensorboard import SummaryWriter
             except ImportError as e: raise ImportError("TensorBoardLogger needs the package tensorboard: pip install tensorboard") from e
             self.writer = SummaryWriter(self.log_dir)
     def on_batch_end(self, train, iteration, smooth_loss, **kwargs):
-        if not train or (iteration+1) % self.every: return
+        if not train or self.writer is None or (iteration+1) % self.every: return
         for name,v in (('train_loss', smooth_loss.item()), ('lr', self.learn.opt.lr), ('mom', self.learn.opt.mom)):
             if v is not None: self.writer.add_scalar(name, v, iteration+1)
     def on_epoch_end(self, iteration, last_metrics, **kwargs):
+        if self.writer is None: return
         for name,v in zip(self.learn.recorder.names[2:], last_metrics):
             if format_stat(v): self.writer.add_scalar(name, float(v), iteration)
     def on_train_end(self, **kwargs):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 
+from .core import gather_distrib, num_distrib, rank_distrib
 from .finder import random_state, set_random_state
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .recorder import LearnerCallback, Recorder
@@ -37,7 +38,7 @@ class CheckpointCallback(LearnerCallback):
     def on_train_begin(self, n_epochs, smoothener, callbacks, pbar, epoch, **kwargs):
         self.callbacks,self.smoothener,self.saved,self.due = callbacks,smoothener,None,False
         self.begin = epoch
-        self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), callbacks=[type(cb).__name__ for cb in callbacks])  # what must be the same for a run to go on
+        self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), processes=num_distrib(), callbacks=[type(cb).__name__ for cb in callbacks])  # what must be the same for a run to go on
         for left in self.file.parent.glob(f'.{self.file.name}.*'): left.unlink(missing_ok=True)  # half written when it was killed
         if not self.resume or not self.file.exists(): return
         self.saved = self._read()
@@ -46,8 +47,8 @@ class CheckpointCallback(LearnerCallback):
             self._restore_rest(self.saved)
             where = {k:int(self.saved['where'][k]) for k in ('epoch','num_batch','iteration')}
         if self.saved['done']:
-            self.saved = None
-            set_random_state(read_tensors(self.file)['random'])
+            done,self.saved = self.saved,None
+            set_random_state(done['own'][rank_distrib()]['random'])
             if pbar is not None: pbar.write(f"{self.file.name}: this fit is complete, nothing is left to train. Delete the file or pass `resume=False` to train anew.")
             return {'epoch':n_epochs, 'iteration':where['iteration']}
         if pbar is not None: pbar.write(f"Going on in epoch {where['epoch']} before batch {where['num_batch']}.")
@@ -65,7 +66,7 @@ class CheckpointCallback(LearnerCallback):
         if self.saved is not None:
             with _following(self.file):
                 self._restore_rest(self.saved)
-                set_random_state(self.saved['random'])
+                set_random_state(self.saved['own'][rank_distrib()]['random'])
             self.saved = None
             return
         self.due |= num_batch % self.every == 0 if self.every else num_batch == 0
@@ -90,11 +91,11 @@ def _write(self:CheckpointCallback, where:dict, done:bool=False):
     learn,s,model = self.learn,self.smoothener,bare_model(self.learn.model)
     epochs = [getattr(dl, 'epoch', None) for dl in self._loaders()]
     if not done and epochs[0] is not None: epochs[0] -= 1
-    write_tensors(dict(version=1, done=done, where=where, shape=self.shape, model=model.state_dict(), hidden=_hidden_buffers(model),
-        opt=learn.opt.state_dict(), knobs={k:learn.opt.read(k) for k in ('lr','mom','beta','wd')}, smooth=[s.n, s.smooth], loaders=epochs, random=random_state(),
-        states=[cb.state_dict() if hasattr(cb, 'state_dict') else {} for cb in self.callbacks]), self.file)
+    own = dict(random=random_state(), states=[cb.state_dict() if hasattr(cb, 'state_dict') else {} for cb in self.callbacks])
+    write_tensors(dict(version=2, done=done, where=where, shape=self.shape, model=model.state_dict(), hidden=_hidden_buffers(model), opt=learn.opt.state_dict(),
+        knobs={k:learn.opt.read(k) for k in ('lr','mom','beta','wd')}, smooth=[s.n, s.smooth], loaders=epochs, own=gather_distrib(own)), self.file)
 
-_PARTS = {'done','where','shape','model','hidden','opt','knobs','smooth','loaders','random','states'}
+_PARTS = {'done','where','shape','model','hidden','opt','knobs','smooth','loaders','own'}
 
 @contextmanager
 def _following(file:Path):
@@ -107,7 +108,7 @@ def _following(file:Path):
 def _read(self:CheckpointCallback) -> dict:
     "The checkpoint, if it belongs to this run. Raises `ValueError` where it does not."
     saved = read_tensors(self.file, 'cpu')
-    if not isinstance(saved, dict) or saved.get('version') != 1 or not _PARTS <= set(saved): raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
+    if not isinstance(saved, dict) or saved.get('version') != 2 or not _PARTS <= set(saved): raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
     now = self.shape
     with _following(self.file): differ = [f"{k}: {then} then, {now[k]} now" for k in now if now[k] != (then := saved['shape'][k])]
     if differ: raise ValueError(f"{self.file} is the checkpoint of another run ({'; '.join(differ)}). Make the run as it was, or begin anew with `resume=False` or another `name`.")
@@ -130,5 +131,5 @@ def _restore_rest(self:CheckpointCallback, saved:dict):
     "What callbacks and the smoothed loss remember."
     n,smooth = saved['smooth']
     self.smoothener.n,self.smoothener.smooth = n,None if smooth is None else smooth.to(self.learn.data.device)
-    for cb,state in zip(self.callbacks, saved['states']):
+    for cb,state in zip(self.callbacks, saved['own'][rank_distrib()]['states']):
         if state: cb.load_state_dict(state)

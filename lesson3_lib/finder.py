@@ -94,7 +94,7 @@ class LRFinder(LearnerCallback):
     def on_train_begin(self, **kwargs):
         self.opt.lr = self.start_lr
         self.every = 1 if self.data.device.type == 'cpu' else 10
-        return {'skip_validate':True}
+        return {'skip_validate':True, 'n_epochs':-(-self.num_it//max(len(self.data.train_dl), 1))}  # as many as there are batches for
 
     def on_batch_end(self, train, last_loss, iteration, **kwargs):
         if not train: return

@@ -19,7 +19,7 @@ from torch import Tensor, nn, optim
 from fastcore.basics import ifnone, listify, patch
 
 from .callback import Callback, CallbackHandler, OptimWrapper, as_args, batch_len
-from .core import atomic_write, to_detach
+from .core import atomic_write, once, to_detach
 from .dataset import DataBunch
 from .layers import apply_init, bn_types, flatten_model, requires_grad, split_model
 from .metrics import EpochMetric
@@ -272,17 +272,19 @@ def _model_file(self:Learner, name:str|Path) -> Path:
 
 def bare_model(model:nn.Module) -> nn.Module:
     "`model` without the wrappers of distributed training and compilation."
-    for attr in ('module','_orig_mod'):
-        if type(model).__name__ in ('DistributedDataParallel','DataParallel','OptimizedModule') and hasattr(model, attr): return bare_model(getattr(model, attr))
-    return model
+    wrapped = {'DistributedDataParallel','DataParallel','OptimizedModule'} & {c.__name__ for c in type(model).__mro__}
+    inner = getattr(model, 'module', getattr(model, '_orig_mod', None)) if wrapped else None
+    return model if inner is None else bare_model(inner)
 
 def write_tensors(
     state:dict,     # tensors, numbers, strings, in lists and dicts
     path:str|Path,  # the file
 ):
-    "Write `state` to `path` in one step. Raises `OSError` saying why it could not be written, with the old file untouched."
-    try:
+    """Write `state` to `path` in one step. Raises `OSError` saying why it could not be written, with the old file untouched.
+    Of several processes that train together the first one writes, and the others wait."""
+    def write():
         with atomic_write(path) as tmp: torch.save(state, tmp)
+    try: once(write)
     except (OSError, RuntimeError) as e:
         raise OSError(f"Could not write {path}: {e}. Is the disk full, or the folder read-only? Whatever was there before is untouched; `learn.path` and `learn.model_dir` say where to write.") from e
 
