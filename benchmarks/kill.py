@@ -84,6 +84,7 @@ def main():
     import torch, lesson3_lib.vision
     from lesson3_lib.samples import sample_data
     finish(fork(sample_data, 'mnist', 400))  # draws them, where they are not there yet
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)  # imports what the first optimizer needs, which takes seconds
     path, rng = sample_data('mnist', 400)/'train', random.Random(a.seed)
     cases = [(w, o) for w in a.workers for o in OPTS]
     finish(start(Path(tempfile.mkdtemp()), path, Path(tempfile.mkdtemp()), 0, 'adam', a.every))  # files get into the page cache

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 
-from .core import gather_distrib, num_distrib, rank_distrib
+from .core import gather_distrib, num_distrib, once, rank_distrib
 from .finder import random_state, set_random_state
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .recorder import LearnerCallback, Recorder
@@ -39,7 +39,8 @@ class CheckpointCallback(LearnerCallback):
         self.callbacks,self.smoothener,self.saved,self.due = callbacks,smoothener,None,False
         self.begin = epoch
         self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), processes=num_distrib(), callbacks=[type(cb).__name__ for cb in callbacks])  # what must be the same for a run to go on
-        for left in self.file.parent.glob(f'.{self.file.name}.*'): left.unlink(missing_ok=True)  # half written when it was killed
+        write_tensors({}, self.file.with_name(f'.{self.file.name}.try'))  # a folder that cannot be written to is an error now, not after an epoch
+        once(self._tidy)
         if not self.resume or not self.file.exists(): return
         self.saved = self._read()
         with _following(self.file):
@@ -78,6 +79,11 @@ class CheckpointCallback(LearnerCallback):
         if exception is None and epoch > self.begin: self._write(dict(epoch=epoch, num_batch=0, iteration=iteration), done=True)
 
 # %% ../nbs/11a_checkpoint.ipynb #80942ddb
+@patch
+def _tidy(self:CheckpointCallback):
+    "Take away what was half written when a run was killed."
+    for left in self.file.parent.glob(f'.{self.file.name}.*'): left.unlink(missing_ok=True)
+
 @patch
 def _loaders(self:CheckpointCallback): return [self.learn.data.train_dl, self.learn.data.valid_dl]
 
