@@ -106,6 +106,7 @@ class TrainShard:
         return full + (rest >= w)
 
     def epoch_order(self, epoch:int) -> Iterator[list[int]]:
+        "The batches of this process in `epoch`."
         groups = iter(order_of(self.batches, epoch))
         for _ in range(len(self)):
             items = [i for group in islice(groups, self.world) for i in group]
@@ -122,7 +123,9 @@ class EveryNth:
         world:int, # how many processes
     ): self.sampler,self.rank,self.world = sampler,rank,world
     def __len__(self) -> int: return len(range(self.rank, len(self.sampler), self.world))
-    def epoch_order(self, epoch:int) -> Iterator: return islice(order_of(self.sampler, epoch), self.rank, None, self.world)
+    def epoch_order(self, epoch:int) -> Iterator:
+        "What this process gets in `epoch`."
+        return islice(order_of(self.sampler, epoch), self.rank, None, self.world)
     def __iter__(self): return iter(self.epoch_order(0))
 
 # %% ../nbs/20_distributed.ipynb #b6753c32
