@@ -1,9 +1,9 @@
 """`make test`: every chapter runs as a test, then the tree is checked. Ends with `N passed, N failed`.
 
-    python .ci/check.py                 # everything
+    python .ci/check.py                 # everything; with TIMES=1 the seconds of each chapter go into .ci/times.json, for the site
     python .ci/check.py 05 30_planet    # only the chapters whose names begin so, and no checks of the tree
 """
-import ast, difflib, os, re, shutil, subprocess, sys, tempfile, time
+import ast, difflib, json, os, re, shutil, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,14 +34,23 @@ def test_chapters(nbs:list[Path]):
     threads = max(1, n_cpus()//workers)
     print(f'chapters: {len(nbs)} with nbdev_test, {workers} at a time, {threads} thread(s) each', flush=True)
     todo = sorted(nbs, key=lambda o: (not is_lesson(o.name), o.name))
-    results = []
+    times = {}
     def one(nb):
         ok,secs,out = run_chapter(nb, threads)
+        times[nb.stem] = round(secs)
         print(f'  {"ok  " if ok else "FAIL"} {nb.stem:32} {mins(secs):>8}', flush=True)
         if not ok: print('\n'.join(f'    | {o}' for o in out.strip().splitlines()[-60:]), flush=True)
         return f'chapter {nb.stem}', ok
     with ThreadPoolExecutor(workers) as ex: results = list(ex.map(one, todo))
+    if os.environ.get('TIMES'): write_times(times)
     return results
+
+def write_times(times:dict):
+    "Keep the seconds of these chapters for the site, which tells its readers how long each runs."
+    path = ROOT/'.ci'/'times.json'
+    known = json.loads(path.read_text()) if path.exists() else {}
+    there = {o.stem for o in chapters()}
+    path.write_text(json.dumps({k:v for k,v in sorted({**known, **times}.items()) if k in there}, indent=0) + '\n')
 
 # ---------------------------------------------------------------- the tree
 
@@ -91,7 +100,6 @@ UNWANTED = [(r'\S*Warning: ', 'a warning'), (r'(?<![\w.~])/(home|root|tmp|Users|
 
 def output_problems(nb:Path, limit=500_000):
     "What must not be stored in a notebook's outputs."
-    import json
     res, size = [], 0
     for n,c in enumerate(json.loads(nb.read_text(encoding='utf-8'))['cells']):
         for o in c.get('outputs', []):
@@ -108,7 +116,7 @@ def output_problems(nb:Path, limit=500_000):
 
 def check_notebooks():
     "Notebooks open anywhere: valid nbformat 4.5, a kernel named, an id of its own for every cell"
-    import json, nbformat
+    import nbformat
     problems = []
     for nb in chapters():
         d = json.loads(nb.read_text(encoding='utf-8'))
@@ -126,7 +134,7 @@ def check_names():
     return names.problems()
 
 def check_readme():
-    "README.md is nbs/index.ipynb, which lists every chapter, and nbs/nbdev.yml is settings.ini"
+    "README.md is nbs/index.ipynb, which lists every chapter; nbs/nbdev.yml and CITATION.cff agree with settings.ini"
     import readme
     index = (NBS/'index.ipynb').read_text(encoding='utf-8') if (NBS/'index.ipynb').exists() else ''
     problems = [f'nbs/index.ipynb does not list {o.stem}' for o in chapters() if o.stem != 'index' and f']({o.name})' not in index]
@@ -136,6 +144,8 @@ def check_readme():
             if not path.exists(): problems.append(f'{path.relative_to(ROOT)} is not there')
             elif path.read_bytes() != data:
                 problems += diff_text(path.read_text(encoding='utf-8'), data.decode(), path.name) if path.suffix == '.md' else [f'{path.relative_to(ROOT)} differs']
+    version = re.search(r'^version = (.+)$', (ROOT/'settings.ini').read_text(encoding='utf-8'), re.M).group(1)
+    if f'\nversion: {version}\n' not in (ROOT/'CITATION.cff').read_text(encoding='utf-8'): problems.append(f'CITATION.cff does not say version: {version}')
     problems += diff_text((NBS/'nbdev.yml').read_text(encoding='utf-8'), readme.nbdev_yml(), 'nbs/nbdev.yml')
     return problems + (['cure: make prepare'] if problems else [])
 
@@ -254,7 +264,7 @@ def check_import():
 
 # ---------------------------------------------------------------- all of it
 
-CHECKS = [check_exported, check_clean, check_notebooks, check_readme, check_layers, check_import]
+CHECKS = [check_exported, check_clean, check_notebooks, check_names, check_readme, check_layers, check_import]
 
 def run_check(f):
     start = time.time()

@@ -25,6 +25,7 @@ def public_names():
                 continue
             yield obj.__module__, name, obj, None
             for k,v in vars(obj).items():
+                if getattr(v, '__name__', k) != k: continue  # a second name
                 f = v.__func__ if isinstance(v, (classmethod, staticmethod)) else v.fget if isinstance(v, property) else v
                 if isinstance(v, property) and v.__doc__ and not f.__doc__: continue  # `property(..., doc=...)` says it
                 if inspect.isfunction(f) and (k == '__init__' or not k.startswith('_')) and f.__module__.startswith(LIB.name):
