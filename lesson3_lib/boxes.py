@@ -67,7 +67,7 @@ class ObjectCategoryList(MultiCategoryList):
         "Not defined here: `pred`, the activations for one item, means something else for each detector. Raises `NotImplementedError`."
         raise NotImplementedError("What a detector's outputs mean depends on its anchors: write `analyze_pred` in a subclass.")
     def reconstruct(self, t:tuple[Tensor,Tensor], x) -> ImageBBox:
-        "The boxes of a row of a batch; `x`: their image, which has the size."
+        "The boxes of a row of a batch; `x`: their image, which has the size. `t`: boxes (n, 4) and classes (n,)."
         boxes,labels = t
         real = labels != self.pad_idx
         return ImageBBox.create(*x.size, boxes[real], labels=labels[real], classes=self.classes, scale=False)

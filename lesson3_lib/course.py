@@ -76,7 +76,7 @@ def parallel(
     return res if any(o is not None for o in res) else None
 
 def progress_bar(gen:Iterable, total:int|None=None, **kwargs) -> Iterable:
-    "`gen` with a bar, where bars are wanted; other arguments of the original are accepted."
+    "`gen` with a bar, where bars are wanted; other arguments of the original are accepted. `total`: how many there will be."
     return progress(gen, total=total if total is not None else len(gen) if hasattr(gen, '__len__') else None)
 
 # %% ../nbs/00d_course.ipynb #a110ee07

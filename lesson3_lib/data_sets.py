@@ -161,7 +161,7 @@ class Credit:
     makers:str # their names, separated by commas
     title:str  # of the paper or data set
     where:str  # journal, conference or publisher
-    year:int
+    year:int   # of publication
     def __str__(self): return f"{self.makers} ({self.year}). {self.title}. {self.where}."
     def bibtex(self, key:str) -> str:
         "A BibTeX entry named `key`."

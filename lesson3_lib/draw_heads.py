@@ -56,10 +56,13 @@ def _hit(ray, start, centre, radii):
 @dataclass(frozen=True)
 class HeadLook:
     "What stays the same in all frames of a person: the looks and the room."
-    skin:np.ndarray; hair:np.ndarray; shirt:np.ndarray  # colours
+    skin:np.ndarray      # colour, (3,) in 0 to 255
+    hair:np.ndarray      # colour
+    shirt:np.ndarray     # colour
     radii:np.ndarray     # of the skull, in mm
     style:int            # 0 bald, 1 short, 2 long, 3 with a bun
-    beard:bool; glasses:bool
+    beard:bool           # grown
+    glasses:bool         # worn
     room:np.ndarray      # (h, w, 3) float32
 
 def head_look(

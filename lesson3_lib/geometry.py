@@ -175,7 +175,7 @@ class View:
         mode:str='bilinear', padding_mode:str='reflection', # as in `warp`
     ):
         self.source,self.size,self.steps,self.light,self.mode,self.padding_mode = source,size,steps,light,mode,padding_mode
-    channels = property(lambda self: self.source.channels)
+    channels = property(lambda self: self.source.channels, doc="How many values a pixel has.")
     def shrink_for(self, stride:float) -> int:
         "1: what a view shows depends on its size, so it is not decoded smaller; `stride` is not looked at."
         return 1

@@ -44,7 +44,7 @@ class Settings:
     bs:int|None = None          # batch size
     arch:str|None = None        # a network of torchvision's or timm's, or 'efficientnet_lite0'
     pretrained:bool|None = None # start from published weights; by default where a network that brings them is installed
-    seed:int = 42
+    seed:int = 42               # of split, order and weights
     n:int|None = None           # how many items to draw
     path:Path|None = None       # own pictures: their folder
     csv:str|None = None         # own pictures: a table in `path`, name and label in its first two columns
@@ -65,13 +65,13 @@ def _split_normalize(src, s:Settings, tfms, size, bs, **kw) -> DataBunch:
     return src.transform(tfms, size=size, **kw).databunch(bs=s.bs or bs, num_workers=0).normalize(imagenet_stats)
 
 def planet_data(s:Settings, path:Path) -> DataBunch:
-    "Satellite tiles, several tags each."
+    "Satellite tiles, several tags each. `s`: the settings; `path`: the folder of the set."
     table,folder = next((o for o in (('train_v2.csv','train-jpg'), ('labels.csv','train')) if (path/o[0]).exists()), ('labels.csv','train'))
     src = ImageList.from_csv(path, table, folder=folder, suffix='.jpg').split_by_rand_pct(0.2, seed=s.seed).label_from_df(label_delim=' ')
     return _split_normalize(src, s, get_transforms(flip_vert=True, max_lighting=0.1, max_zoom=1.05, max_warp=0.), s.size or 128, 16)
 
 def camvid_data(s:Settings, path:Path) -> DataBunch:
-    "Street scenes, a class for every pixel."
+    "Street scenes, a class for every pixel. `s`: the settings; `path`: the folder of the set."
     src = SegmentationItemList.from_folder(path/'images')
     src = src.split_by_fname_file('../valid.txt') if (path/'valid.txt').exists() else src.split_by_rand_pct(0.2, seed=s.seed)
     src = src.label_from_func(lambda o: path/'labels'/f'{o.stem}_P{o.suffix}', classes=np.loadtxt(path/'codes.txt', dtype=str))
@@ -82,7 +82,7 @@ def _height_width(src, height:int) -> tuple[int,int]:
     return height,round(height*w/h)
 
 def biwi_data(s:Settings, path:Path) -> DataBunch:
-    "Frames of heads, the centre of each head."
+    "Frames of heads, the centre of each head. `s`: the settings; `path`: the folder of the set."
     cal = np.genfromtxt(path/'01'/'rgb.cal', skip_footer=6)
     def centre(f):
         x,y,z = np.genfromtxt(f.with_name(f.name.replace('rgb.jpg','pose.txt')), skip_header=3)
@@ -91,11 +91,11 @@ def biwi_data(s:Settings, path:Path) -> DataBunch:
     return _split_normalize(src, s, get_transforms(), _height_width(src, s.size or 96), 8, tfm_y=True)
 
 def imdb_data(s:Settings, path:Path, vocab=None) -> DataBunch:
-    "Film reviews, liked or not."
+    "Film reviews, liked or not. `s`: the settings; `path`: the folder of the set; `vocab`: of a language model, for its classifier."
     return TextList.from_csv(path, 'texts.csv', cols='text', vocab=vocab).split_from_df(col='is_valid').label_from_df(cols='label').databunch(bs=s.bs or 16, seed=s.seed)
 
 def own_data(s:Settings, path:Path) -> DataBunch:
-    "Pictures of one's own: named in a table with their labels, or in a folder for each class."
+    "Pictures of one's own: named in a table with their labels, or in a folder for each class. `s`: the settings; `path`: the folder."
     if s.csv is None: src = ImageList.from_folder(path).split_by_rand_pct(0.2, seed=s.seed).label_from_folder()
     else: src = ImageList.from_csv(path, s.csv, folder=s.folder, suffix=s.suffix).split_by_rand_pct(0.2, seed=s.seed).label_from_df(label_delim=s.delim)
     return _split_normalize(src, s, get_transforms(), s.size or 128, 16)
@@ -112,7 +112,7 @@ def _metrics(data:DataBunch) -> list:
     return [partial(accuracy_thresh, thresh=0.2), partial(fbeta, thresh=0.2)] if several else [accuracy]
 
 def vision_learner(s:Settings, data:DataBunch, out:Path) -> Learner:
-    "The learner for pictures with labels of any kind."
+    "The learner for pictures with labels of any kind. `s`: the settings; `data`: its batches; `out`: the folder of its results."
     arch,pretrained = pick_arch(s)
     kw = dict(pretrained=pretrained, metrics=_metrics(data), path=out)
     if type(data.train_ds.x) is SegmentationItemList: return unet_learner(data, arch, wd=1e-2, **kw)
@@ -120,7 +120,9 @@ def vision_learner(s:Settings, data:DataBunch, out:Path) -> Learner:
     return cnn_learner(data, arch, **kw)
 
 def stage(learn:Learner, name:str, epochs:int, lr, tell:Callable=print, **kw):
-    "Train one stage; its losses go into `NAME.csv` and `NAME.png` in the learner's folder."
+    """Train one stage; its losses go into `NAME.csv` and `NAME.png` in the learner's folder.
+
+    `learn`: what is trained; `name`: of the stage; `epochs`, `lr`: as in `fit_one_cycle`; `tell`: prints."""
     tell(f'{name}: {epochs} epoch{"s" if epochs > 1 else ""}')
     learn.fit_one_cycle(epochs, lr, callbacks=[CSVLogger(learn, filename=name)], **kw)
     save_figure(lambda axs: (learn.recorder.plot_losses(ax=axs[0]), learn.recorder.plot_lr(ax=axs[1])), learn.path/f'{name}.png', 2)
@@ -139,7 +141,7 @@ def save_figure(
     fig.savefig(file, dpi=90)
 
 def train_vision(s:Settings, learn:Learner, epochs:int, lr:float, tell:Callable=print):
-    "The head, then everything."
+    "The head, then everything. `s`: the settings; `learn`: what is trained; `epochs`, `lr`: of the first stage; `tell`: prints."
     frozen = any(not p.requires_grad for p in learn.model.parameters())
     stage(learn, 'stage-1', epochs, slice(lr) if frozen else lr, tell)
     if frozen:
@@ -147,7 +149,9 @@ def train_vision(s:Settings, learn:Learner, epochs:int, lr:float, tell:Callable=
         stage(learn, 'stage-2', max(1, epochs-1), slice(lr/100, lr/5), tell)
 
 def train_imdb(s:Settings, data:DataBunch, path:Path, out:Path, epochs:int, tell:Callable=print) -> Learner:
-    "A language model reads the reviews first; its encoder then learns to judge them, layer group by layer group."
+    """A language model reads the reviews first; its encoder then learns to judge them, layer group by layer group.
+
+    `s`: the settings; `data`: for the classifier; `path`: the texts; `out`: the results; `epochs`: of the language model; `tell`: prints."""
     config = dict(emb_sz=200, n_hid=400, n_layers=2) if s.real else dict(emb_sz=64, n_hid=128, n_layers=2)
     kw = dict(config=config, drop_mult=0.5 if s.real else 0.2, pretrained=False, path=out)
     moms,bs = dict(moms=(0.8,0.7)),s.bs or 16
@@ -168,7 +172,7 @@ def train_imdb(s:Settings, data:DataBunch, path:Path, out:Path, epochs:int, tell
 @dataclass(frozen=True)
 class Recipe:
     "A lesson: its data, and the numbers that suit it."
-    name:str
+    name:str              # as on the command line
     what:str              # in a few words
     data:Callable         # (settings, path) -> DataBunch
     url:str|None = None   # the course's sample
@@ -196,8 +200,8 @@ def recipes() -> dict[str,Recipe]:
         Recipe('own',    'your own pictures: a csv with labels, or a folder for each class', own_data))}
 
 def run(
-    recipe:Recipe,
-    s:Settings,
+    recipe:Recipe,           # what is trained
+    s:Settings,              # what was chosen
     out:Path,                # where everything goes
     tell:Callable=print,     # is told what happens
 ) -> Learner:                # trained, and exported to `out/export.zip`

@@ -30,15 +30,15 @@ class Limits:
     requests:int = 64          # at a time; each may hold `bytes` of memory
 
 class Refused(Exception):
-    "A request that gets no answer: its HTTP status, and why, for a person to read."
+    "A request that gets no answer: its HTTP status, and why, for a person to read: `status`, `why`."
     def __init__(self, status:int, why:str): super().__init__(why); self.status,self.why = status,why
 
 _LOCAL = {'127.0.0.1', 'localhost', '::1'}
 
 def check_head(
-    method:str,
+    method:str,     # GET, POST, ...
     headers,        # names in lower case -> values
-    limits:Limits,
+    limits:Limits,  # what is too large
 ):
     "Raise `Refused` for a request that is not meant for this server, or came from another site's page, or says that it is too large."
     host = headers.get('host', '')
@@ -57,9 +57,9 @@ def _too_many_bytes(limits): return f"The body has more than the {limits.bytes:,
 @dataclass
 class Answering:
     "A learner that answers many at a time. Close it with `batcher.stop()`."
-    learn:Learner
+    learn:Learner                                     # what is asked
     name:str = 'a learner'                            # shown on the page
-    limits:Limits = field(default_factory=Limits)
+    limits:Limits = field(default_factory=Limits)     # what a request may take
     bs:int = 16                                       # items of one forward pass, at most
     wait:float = 0.005                                # seconds an item waits for others
 
@@ -141,7 +141,7 @@ def _refusal(e:Refused):
 
 async def read_body(
     request,        # of starlette
-    limits:Limits,
+    limits:Limits,  # how large, how late
 ) -> bytes:
     "The body, counted while it comes. Raises `Refused` as soon as it is too large or too late."
     parts,n = [],0
@@ -155,7 +155,7 @@ async def read_body(
     return b''.join(parts)
 
 def make_app(
-    answering:Answering,
+    answering:Answering, # the learner
 ): # an ASGI app, for uvicorn or any other server
     "The web app: page, description, predictions, explanations."
     from starlette.applications import Starlette
@@ -203,7 +203,7 @@ def open_port(
     return s
 
 def make_server(
-    answering:Answering,
+    answering:Answering, # the learner
 ): # uvicorn's `Server`; `run(sockets=[open_port()])` runs it until ctrl-C
     "A web server around the app. Raises `ImportError` saying what to install."
     try: import uvicorn, starlette
@@ -214,7 +214,7 @@ def make_server(
 def serve(
     file:str|Path,          # an export
     port:int=8000,          # 0 for any free one
-    limits:Limits=Limits(),
+    limits:Limits=Limits(), # what a request may take
     bs:int=16,              # items of one forward pass, at most
     wait:float=0.005,       # seconds an item waits for others
     **kwargs,               # handed to `load_learner`: `arch`, `trust`, `device`

@@ -116,7 +116,7 @@ class Divided:
     def shrink_for(self, stride):
         "1, whatever the `stride`: codes of a mask cannot be averaged."
         return 1
-    size     = property(lambda self: self.source.size)
+    size     = property(lambda self: self.source.size, doc="(height, width)")
     channels = 1
 
 def open_mask(
@@ -167,8 +167,8 @@ def open_mask_rle(
 @dataclass(eq=False)
 class FlowField:
     "Places in an image: its size (height, width), and a tensor (..., 2) of places."
-    size:tuple[int,int]
-    flow:Tensor
+    size:tuple[int,int] # (height, width) of the image
+    flow:Tensor         # (..., 2) places
 
 def scale_flow(
     flow:FlowField,     # places

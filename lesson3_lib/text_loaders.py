@@ -48,7 +48,7 @@ class LanguageModelPreLoader:
         shard:tuple[int,int]=(0,1), # (rank, world): of `world` times `bs` streams, this process reads its `bs`
         num_workers:int=0,    # of no use here: a batch takes less time than its way between processes
         sampler=None,         # taken for the protocol's sake, as are the following
-        batch_sampler=None, collate_fn:Callable|None=None, drop_last:bool=False, pin_memory:bool|None=None,
+        batch_sampler=None, collate_fn:Callable|None=None, drop_last:bool=False, pin_memory:bool|None=None, # not used
     ):
         if bs < 1 or bptt < 1: raise ValueError(f"`bs` and `bptt` must be at least 1, got {bs} and {bptt}.")
         self.dataset,self.bs,self.bptt,self.backwards,self.shuffle,self.seed,self.p_bptt = dataset,bs,bptt,backwards,shuffle,int(seed),p_bptt

@@ -56,7 +56,7 @@ class CheckedMask:
     def shrink_for(self, stride):
         "1, whatever the `stride`: codes of a mask cannot be averaged."
         return 1
-    size = property(lambda self: self.source.size)
+    size = property(lambda self: self.source.size, doc="(height, width)")
 
 # %% ../nbs/06b_vision_targets.ipynb #195cacbb
 class SegmentationProcessor(PreProcessor):
