@@ -17,19 +17,19 @@ ROOT = HERE.parent
 OUT = ROOT/'_bench'
 KEPT = HERE/'results.json'
 REAL = bool(os.environ.get('LESSON3_ARCHIVES'))
-BOTH,HALF = ('ours','fastai'),('ours','fastai','fastai+')
+BOTH,HALF,COMPILED = ('ours','fastai'),('ours','fastai','fastai+'),('ours','fastai','fastai+','compiled')
 JOBS = {  # the job: who does it, the data, what it is, and the goals: this library's rate divided by another's
     'loader':    (('ours','fastai','draft','decode'), 'tiles', 'load tiles: lesson transforms, 128 pixels, batch 64, 2 workers', {'fastai':4, 'decode':.6}),
     'pairs':     (('ours','fastai','decode'), 'scenes', 'load picture and mask: PNG 480x360 to 240x180, default transforms', {'fastai':2.5}),
     'cached':    (BOTH,  'scenes',      'the same, from the second epoch on with `cache=True`', {'fastai':8}),
     'epoch':     (BOTH,  'few tiles',   'epoch of resnet18 at 128, float32', {}),
     'epoch-bf16':(HALF,  'few tiles',   'epoch of resnet18 at 128, bfloat16', {'fastai':2.2}),
-    'steps-bf16':(('ours','bare'), None,'resnet18 at 128, bfloat16, batches in memory', {'bare':.97}),
+    'steps-bf16':(('ours','bare','compiled'), None,'resnet18 at 128, bfloat16, batches in memory', {'bare':.97}),
     'unet':      (BOTH,  'few scenes',  'epoch of a resnet18 U-Net at 120x160, float32', {}),
-    'unet-bf16': (HALF,  'few scenes',  'epoch of a resnet18 U-Net at 120x160, bfloat16', {'fastai':2}),
+    'unet-bf16': (COMPILED,  'few scenes',  'epoch of a resnet18 U-Net at 120x160, bfloat16', {'fastai':2}),
     'reviews':   (BOTH,  'reviews',     '20,000 reviews to the first batch of a language model', {'fastai':10}),
     'lm':        (BOTH,  'few reviews', 'language model, default AWD-LSTM, float32', {}),
-    'lm-bf16':   (HALF,  'few reviews', 'language model, default AWD-LSTM, bfloat16', {'fastai':1.7}),
+    'lm-bf16':   (COMPILED,  'few reviews', 'language model, default AWD-LSTM, bfloat16', {'fastai':1.7}),
     'clas':      (BOTH,  'long reviews','text classifier on documents of 1,500 tokens, float32', {}),
     'clas-bf16': (HALF,  'long reviews','text classifier on documents of 1,500 tokens, bfloat16', {'fastai':1.5}),
     'predict':   (BOTH,  'few tiles',   '`predict` of one picture, resnet18 at 128', {'fastai':2}),

@@ -2,7 +2,7 @@
 
     python benchmarks/work.py LIBRARY JOB FOLDER
 
-LIBRARY is `ours`, `fastai` or a reference of the job (`bare`: PyTorch without a library; `decode`: nothing but reading pictures; ...), JOB a
+LIBRARY is `ours`, `compiled` (ours after `learn.compile()`), `fastai` or a reference (`bare`: PyTorch without a library; `decode`: only reads pictures), JOB a
 function of this file, `-bf16` behind its name for training in 16 bits, FOLDER what `run.py` made for it. The imports are inside the functions:
 each library is measured in the environment it is installed in, and neither needs the other.
 
@@ -54,15 +54,17 @@ def cpu_bf16():
             self.autocast = torch.autocast('cpu', dtype=torch.bfloat16)
     return CPUMixedPrecision(amp_mode='bf16')
 
-def in_bits(learn, lib, half):
-    "`learn` in 16 bits where they are asked for and `lib` has them."
-    if half and lib == 'ours': learn.to_fp16()
+def is_ours(lib): return lib in ('ours','compiled')
+
+def prepare(learn, lib, half):
+    "`learn` in 16 bits where they are asked for and `lib` has them, and compiled for `compiled`."
+    if half and is_ours(lib): learn.to_fp16()
     if half and lib == 'fastai+': learn.add_cb(cpu_bf16())
-    return learn
+    if lib == 'compiled': learn.compile()
 
 def fit_rate(learn, items, half=False, lib='ours', unit='images/s') -> dict:
     "Items a second of an epoch, training and validation, after one that is not counted."
-    in_bits(learn, lib, half)
+    prepare(learn, lib, half)
     with quiet(learn): return dict(rate=items/timed(learn.fit, 1, 1e-3), unit=unit)
 
 # ---------------------------------------------------------------- tiles: several labels
@@ -144,10 +146,10 @@ def ready(n, bs, size, n_valid=2):
 
 def ready_learner(lib, net, loss, train, valid):
     "A learner of `lib` over ready batches."
-    if lib == 'ours':
+    if is_ours(lib):
         from lesson3_lib.dataset import DataBunch
         from lesson3_lib.learner import Learner
-        import lesson3_lib.finder, lesson3_lib.precision
+        import lesson3_lib.compiled, lesson3_lib.finder, lesson3_lib.precision
         return Learner(DataBunch(Ready(train), Ready(valid), no_check=True), net, loss_func=loss, silent=True)
     from fastai.learner import DataLoaders, Learner
     from fastai.data.load import DataLoader
@@ -242,8 +244,8 @@ def cached(lib, path):
 
 def unet(lib, path, half=False):
     "Images a second in an epoch of an untrained resnet18 U-Net at 120x160, batch 8, loading, training and validation."
-    data = scenes('ours' if lib == 'ours' else 'fastai', path, (120,160), 8)
-    if lib == 'ours':
+    data = scenes('ours' if is_ours(lib) else 'fastai', path, (120,160), 8)
+    if is_ours(lib):
         from lesson3_lib.vision import models, unet_learner
         learn = unet_learner(data, models.resnet18, pretrained=False, silent=True)
     else:
@@ -273,7 +275,7 @@ def reviews(lib, path):
 
 def batches_rate(lib, learn, half, items, unit, n=6) -> dict:
     "Items a second over `n` batches of training, after two that are not counted."
-    if lib == 'ours': from lesson3_lib.callback import Callback
+    if is_ours(lib): from lesson3_lib.callback import Callback
     else: from fastai.callback.core import Callback
     at = []
     class Stop(Exception): pass
@@ -284,21 +286,21 @@ def batches_rate(lib, learn, half, items, unit, n=6) -> dict:
         order = 100
         def after_batch(self): tick()
         def on_batch_end(self, **kwargs): tick()
-    in_bits(learn, lib, half)
+    prepare(learn, lib, half)
     learn.unfreeze()
     try:
-        with quiet(learn): learn.fit(1, 1e-3, **({'callbacks':[Clock()]} if lib == 'ours' else {'cbs':[Clock()]}))
+        with quiet(learn): learn.fit(1, 1e-3, **({'callbacks':[Clock()]} if is_ours(lib) else {'cbs':[Clock()]}))
     except Stop: pass
     return dict(rate=items*(len(at)-2)/(at[-1]-at[1]), unit=unit)
 
 def lm(lib, path, half=False):
     "Tokens a second of training the default AWD-LSTM (400, 1152, 3 layers), 48 streams of 70 tokens, from random weights."
     import torch
-    data = lm_data('ours' if lib == 'ours' else 'fastai', path, texts(path))
+    data = lm_data('ours' if is_ours(lib) else 'fastai', path, texts(path))
     torch.manual_seed(42)
-    if lib == 'ours': from lesson3_lib.text import AWD_LSTM, language_model_learner
+    if is_ours(lib): from lesson3_lib.text import AWD_LSTM, language_model_learner
     else: from fastai.text.all import AWD_LSTM, language_model_learner
-    learn = language_model_learner(data, AWD_LSTM, drop_mult=0.3, pretrained=False, **({'silent':True} if lib == 'ours' else {}))
+    learn = language_model_learner(data, AWD_LSTM, drop_mult=0.3, pretrained=False, **({'silent':True} if is_ours(lib) else {}))
     return batches_rate(lib, learn, half, 48*70, 'tokens/s')
 
 def clas(lib, path, half=False, bs=16):

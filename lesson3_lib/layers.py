@@ -359,7 +359,7 @@ class SequentialEx(nn.Module):
         for l in self.layers:
             res.orig = x
             out = l(res)
-            del res.orig  # or the graph would keep itself alive
+            res.orig = None  # or the graph would keep itself alive
             res = out
         return res
 

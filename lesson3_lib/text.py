@@ -133,7 +133,7 @@ from .callback import (
     annealing_cos, annealing_poly)
 from .recorder import LearnerCallback, Recorder
 from .learner import Learner, fit, validate, loss_batch
-import lesson3_lib.prediction
+import lesson3_lib.prediction, lesson3_lib.compiled
 from .finder import lr_find, LRFinder, LRAdvice
 from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc
 from .callbacks import (
