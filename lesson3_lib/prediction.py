@@ -163,22 +163,24 @@ def predict(self:Learner,
 @patch
 def TTA(self:Learner,
     beta:float|None=0.4,  # share of the plain predictions, in [0,1]; None gives both apart
-    scale:float=1.35,     # accepted for older notebooks; the transforms of the training set say how much is zoomed
+    scale:float=1.35,     # how far the corners of a picture are magnified
     ds_type:DatasetType=DatasetType.Valid, # which set
     activ:Callable|None=None,  # from raw outputs to predictions; by default what belongs to the loss
     with_loss:bool=False, # also the loss of each item
     rounds:int=8,         # how many augmented looks
 ) -> list:                # predictions, targets and, `with_loss`, losses; with `beta=None` plain and augmented predictions, then targets
-    "Predictions as the mean of a plain look and several augmented ones. The same each time."
+    "Predictions as the mean of a plain look and several augmented ones: pictures corner by corner, plain and mirrored; other things as their transforms draw them. The same each time."
     dl,train = self.dl(ds_type),self.data.train_ds
     if not getattr(train, 'tfms', None): raise ValueError("The training set has no transforms, so there is nothing to look at in another way: TTA needs `transform(get_transforms())`.")
     if getattr(dl.dataset, 'tfm_y', False): raise ValueError("TTA takes the mean over moved pictures, but here the labels (masks, points) move with them: use `get_preds`.")
     view,activ = copy(dl.dataset),ifnone(activ, activation_for(self.loss_func))
-    view.tfms,view.tfmargs = train.tfms,train.tfmargs
+    view.tfmargs = train.tfmargs
     looks,raw = dl.new(dataset=view),lambda out: out
     plain,*rest = self._preds_of(dl, raw)
     augmented = []
+    views = train.x.tta_looks(train.tfms, scale) if hasattr(train.x, 'tta_looks') else [train.tfms]
     for i in range(rounds):
+        view.tfms = views[i % len(views)]
         looks.epoch = 2**33 + i  # draws that no training epoch has
         augmented.append(self._preds_of(looks, raw)[0])
     mean = torch.stack([activ(o) for o in augmented]).mean(0)

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from fastcore.basics import ifnone, listify, patch
 
-from .augment import get_transforms, transform_from_spec
+from .augment import flip_lr, get_transforms, transform_from_spec, zoom
 from .data_block import CategoryList, ItemList, LabelLists, get_files, read_table
 from .dataset import DataBunch, DatasetType, collate
 from .image import Image, open_image, show_image, subplots
 from .losses import MSELossFlat
+from .transform import crop_pad
 from .pixel_cache import PixelCache
 
 # %% ../nbs/06_vision_data.ipynb #88ebf7a9
@@ -112,6 +113,14 @@ class ImageList(ItemList):
         res.items = np.array([where/f'{o}{suffix}' for o in res.items] + [None], dtype=object)[:-1]
         return res
 
+    def tta_looks(self,
+        tfms:Sequence,      # those of the training set
+        scale:float=1.35,   # how far the corners are magnified
+    ) -> list[list]:
+        "The eight looks of test time augmentation: each corner, plain and mirrored, with what else `tfms` draws."
+        rest = [t for t in tfms if getattr(getattr(t, 'tfm', None), 'name', '') not in ('crop_pad','flip_lr','dihedral','zoom')]
+        at = lambda **place: [zoom(scale=scale, **place, is_random=False), crop_pad(**place, is_random=False)]
+        return [[*rest, *at(row_pct=row, col_pct=col), *[flip_lr(p=1.)]*mirrored] for mirrored in (0,1) for row in (0.,1.) for col in (0.,1.)]
     def reconstruct(self, t:Tensor) -> Image:
         "The picture of a batch element, its values cut off at 0 and 1. `t`: (c, h, w)."
         return Image(t.float().clamp(0,1))
