@@ -359,7 +359,8 @@ class SequentialEx(nn.Module):
         for l in self.layers:
             res.orig = x
             out = l(res)
-            res.orig = None  # or the graph would keep itself alive
+            if torch.compiler.is_compiling(): res.orig = None  # the compiler knows no `del`
+            else: del res.orig  # or the graph would keep itself alive
             res = out
         return res
 
