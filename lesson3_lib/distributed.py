@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 
 from .callback import batch_len
-from .core import default_device, gather_distrib, map_tensors, num_distrib, rank_distrib, to_device
-from .dataset import BatchSampler, order_of
-from .layers import bn_types
+from .core import default_device, gather_distrib, map_tensors, num_distrib, rank_distrib
+from .dataset import BatchSampler, _one_opencv_thread, order_of
 from .learner import Learner, bare_model
 from .recorder import LearnerCallback
 
@@ -60,7 +59,8 @@ def launch(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings('ignore', category=DeprecationWarning, message='.*fork.*')
         processes = [multiprocessing.get_context(how).Process(target=_process, args=(rank, func, args, n, folder, timeout, gpus)) for rank in range(n)]
-        for p in processes: p.start()
+        with _one_opencv_thread():
+            for p in processes: p.start()
         try: _wait(processes)
         finally:
             for p in processes: p.kill()
@@ -194,6 +194,9 @@ class DistributedTrainer(LearnerCallback):
         parts = shard_loader(train, rank, world, train=True),shard_loader(valid, rank, world) if self.split_valid else valid
         if not len(parts[0]): raise ValueError(f"There is no batch for each of {world} processes: {len(train.dataset)} training items make {len(train)} batches of {train.batch_size}. Pass a smaller `bs`; it counts for each process.")
         self.loaders,(data.train_dl,data.valid_dl) = (train,valid),parts
+        self.warned = warnings.catch_warnings()
+        self.warned.__enter__()
+        warnings.filterwarnings('ignore', message='Grad strides do not match')  # of 1x1 convolutions in channels_last; harmless
         gpu = [data.device.index] if data.device.type == 'cuda' else None
         self.learn.model = _Parallel(self.learn.model, device_ids=gpu, find_unused_parameters=self.find_unused)
         add = smoothener.add_value
@@ -224,6 +227,7 @@ class DistributedTrainer(LearnerCallback):
 
     def on_train_end(self, exception, **kwargs):
         if self.loaders is None: return
+        self.warned.__exit__(None, None, None)
         if exception is None: self._share_buffers()
         data,parts = self.learn.data,(self.learn.data.train_dl, self.learn.data.valid_dl)
         for dl,part in zip(self.loaders, parts):

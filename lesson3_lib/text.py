@@ -30,20 +30,21 @@ __all__ = ['gc', 'json', 'math', 'os', 'random', 're', 'shutil', 'sys', 'time', 
            'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
            'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
            'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'TensorBoardLogger', 'CheckpointCallback',
-           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
-           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
-           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
-           'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d',
-           'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer',
-           'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding',
-           'simple_cnn', 'NormType', 'flatten_model', 'split_model', 'children', 'num_children', 'requires_grad',
-           'apply_init', 'init_default', 'trainable_params', 'in_channels', 'bn_types', 'Interpretation',
-           'ClassificationInterpretation', 'MultiLabelClassificationInterpretation', 'SegmentationInterpretation',
-           'RegressionInterpretation', 'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout',
-           'WeightDropout', 'LinearDecoder', 'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder',
-           'awd_lstm_lm_config', 'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier',
-           'awd_lstm_lm_split', 'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner',
-           'LanguageLearner', 'language_model_learner', 'text_classifier_learner', 'TextClassificationInterpretation']
+           'setup_distrib', 'launch', 'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all',
+           'gpu_mem_get_free', 'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache',
+           'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats',
+           'model_sizes', 'num_features_model', 'model_summary', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda',
+           'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
+           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
+           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
+           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
+           'in_channels', 'bn_types', 'Interpretation', 'ClassificationInterpretation',
+           'MultiLabelClassificationInterpretation', 'SegmentationInterpretation', 'RegressionInterpretation',
+           'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout', 'WeightDropout', 'LinearDecoder',
+           'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder', 'awd_lstm_lm_config',
+           'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier', 'awd_lstm_lm_split',
+           'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner', 'LanguageLearner',
+           'language_model_learner', 'text_classifier_learner', 'TextClassificationInterpretation']
 
 # %% ../nbs/41_text.ipynb #86306468
 import gc, json, math, os, random, re, shutil, sys, time, warnings
@@ -62,7 +63,7 @@ from torch import Tensor, nn, optim, tensor
 _all_ = [gc, json, math, os, random, re, shutil, sys, time, warnings, partial, Path, plt, np, pd, torch, F, array, Tensor, nn, optim, tensor]
 
 # %% ../nbs/41_text.ipynb #6ef5e791
-from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write
+from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write, num_distrib, rank_distrib
 from .fetch import download_url
 from .data_sets import Config, URLs, untar_data, download_data, url2name, cite, datapath4file, url2path
 from .samples import sample_data
@@ -141,6 +142,7 @@ from .callbacks import (
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
     StopAfterNBatches, TensorBoardLogger)
 from .checkpoint import CheckpointCallback
+from .distributed import launch, setup_distrib
 from .precision import (
     MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free, gpu_mem_get_free_no_cache, gpu_mem_get_used,
     gpu_mem_get_used_no_cache, gpu_with_max_free_mem)
@@ -156,7 +158,7 @@ _all_ = [
     LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, TrackerCallback,
     EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback, CSVLogger,
     GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
-    TensorBoardLogger, CheckpointCallback, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
+    TensorBoardLogger, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
     gpu_mem_get_free_no_cache, gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks,
     hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model, model_summary,
     dummy_eval, dummy_batch, Diagnosis]

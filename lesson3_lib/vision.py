@@ -43,20 +43,20 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'TrackerCallback',
            'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback',
            'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze',
-           'ShowGraph', 'StopAfterNBatches', 'TensorBoardLogger', 'CheckpointCallback', 'MixedPrecision', 'gpu_mem_get',
-           'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache', 'gpu_mem_get_used',
-           'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output', 'hook_outputs',
-           'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary', 'dummy_eval',
-           'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu',
-           'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer',
-           'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding',
-           'simple_cnn', 'NormType', 'flatten_model', 'split_model', 'children', 'num_children', 'requires_grad',
-           'apply_init', 'init_default', 'trainable_params', 'in_channels', 'bn_types', 'first_layer', 'last_layer',
-           'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf', 'Interpretation',
-           'ClassificationInterpretation', 'MultiLabelClassificationInterpretation', 'SegmentationInterpretation',
-           'RegressionInterpretation', 'grad_cam', 'load_learner', 'models', 'cnn_learner', 'create_cnn',
-           'create_cnn_model', 'create_body', 'create_head', 'has_pool_type', 'cnn_config', 'DynamicUnet', 'UnetBlock',
-           'unet_learner', 'create_unet_model']
+           'ShowGraph', 'StopAfterNBatches', 'TensorBoardLogger', 'CheckpointCallback', 'setup_distrib', 'launch',
+           'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free',
+           'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem',
+           'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes',
+           'num_features_model', 'model_summary', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten',
+           'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans',
+           'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention',
+           'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model', 'split_model',
+           'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params', 'in_channels',
+           'bn_types', 'first_layer', 'last_layer', 'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf',
+           'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
+           'SegmentationInterpretation', 'RegressionInterpretation', 'grad_cam', 'load_learner', 'models',
+           'cnn_learner', 'create_cnn', 'create_cnn_model', 'create_body', 'create_head', 'has_pool_type', 'cnn_config',
+           'DynamicUnet', 'UnetBlock', 'unet_learner', 'create_unet_model']
 
 # %% ../nbs/40_vision.ipynb #86306468
 import csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings
@@ -104,7 +104,7 @@ _all_ = [
     progress_bar, range_of, tensor, to_np]
 
 # %% ../nbs/40_vision.ipynb #6ef5e791
-from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write
+from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write, num_distrib, rank_distrib
 from .fetch import download_url
 from .data_sets import Config, URLs, untar_data, download_data, url2name, cite, datapath4file, url2path
 from .samples import sample_data
@@ -198,6 +198,7 @@ from .callbacks import (
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
     StopAfterNBatches, TensorBoardLogger)
 from .checkpoint import CheckpointCallback
+from .distributed import launch, setup_distrib
 from .precision import (
     MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free, gpu_mem_get_free_no_cache, gpu_mem_get_used,
     gpu_mem_get_used_no_cache, gpu_with_max_free_mem)
@@ -213,7 +214,7 @@ _all_ = [
     LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, TrackerCallback,
     EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback, CSVLogger,
     GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
-    TensorBoardLogger, CheckpointCallback, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
+    TensorBoardLogger, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
     gpu_mem_get_free_no_cache, gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks,
     hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model, model_summary,
     dummy_eval, dummy_batch, Diagnosis]
