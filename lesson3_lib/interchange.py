@@ -6,7 +6,7 @@
 __all__ = ['PortableModel']
 
 # %% ../nbs/15d_interchange.ipynb #38be12b7
-import json
+import json, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,7 +131,9 @@ def to_torch_export(self:Learner,
     fn = Path(self.path)/file
     with _portable(self, size, activ, normalize) as (net,example), atomic_write(fn.with_suffix('.pt2')) as tmp:
         graph = torch.export.export(net, (example,), dynamic_shapes=({0:torch.export.Dim('batch')},), strict=False)
-        with open(tmp, 'wb') as f: torch.export.save(graph, f, extra_files={'about.json':json.dumps(_about(self, example, activ, normalize))})
+        with open(tmp, 'wb') as f, warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'No complete tensor')  # weights in `channels_last` order; the check below would see harm
+            torch.export.save(graph, f, extra_files={'about.json':json.dumps(_about(self, example, activ, normalize))})
         if check:
             with open(tmp, 'rb') as f: again = torch.export.load(f).module()
             _compare(again, net, example, atol, 'torch.export')
