@@ -93,7 +93,7 @@ def make_reviews(n:int, joined:int=1) -> Path:
     return path
 
 DATA = {'tiles':lambda: make_tiles(1600), 'few tiles':lambda: make_tiles(400), 'scenes':lambda: make_scenes(160), 'few scenes':lambda: make_scenes(50),
-        'reviews':lambda: make_reviews(20_000), 'few reviews':lambda: make_reviews(1000), 'long reviews':lambda: make_reviews(110, joined=8), None:lambda: OUT}
+        'reviews':lambda: make_reviews(20_000), 'few reviews':lambda: make_reviews(1000), 'long reviews':lambda: make_reviews(60, joined=8), None:lambda: OUT}
 
 # ---------------------------------------------------------------- measuring
 
@@ -184,16 +184,16 @@ def main():
                 r = measure(HERE/'work.py', lib, job, path, lib=lib); runs[lib].append(r)
                 print(f'{job:12} {lib:7} round {i+1}: {r["rate"]:10,.2f} {r["unit"]:12} {r["memory"]:6} MB ({time.time()-start:.0f} s)', flush=True)
         rows[job] = row_of(job, runs)
-        if args.keep: keep({job:rows[job]}, args.rounds)
+        if args.keep: keep({job:rows[job]})
     print(f'\nMeasured {datetime.date.today()} on {machine()}.\n{about()}; medians of {args.rounds} rounds, libraries in turn.\n\n{table(rows)}\n')
 
 def about() -> str: return "Tiles and reviews of the course's samples, drawn scenes" if REAL else 'Drawn data'
 
-def keep(rows:dict, rounds:int):
+def keep(rows:dict):
     "Put `rows` in the place of those in `results.json`; each has its own date and commit."
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {'rows':{}}
     new = {**kept['rows'], **rows}
-    kept.update(machine=machine(), data=about(), rounds=rounds, rows={job:new[job] for job in JOBS if job in new})
+    kept.update(machine=machine(), data=about(), rows={job:new[job] for job in JOBS if job in new})
     KEPT.write_text(json.dumps(kept, indent=1, default=float)+'\n', encoding='utf-8')
 
 if __name__ == '__main__': main()

@@ -273,15 +273,15 @@ def reviews(lib, path):
     __import__('lesson3_lib.text' if lib == 'ours' else 'fastai.text.all')
     return dict(rate=len(df)/clock(lambda: next(iter(train_loader(lm_data(lib, path, df))))), unit='reviews/s')
 
-def batches_rate(lib, learn, half, items, unit, n=6) -> dict:
-    "Items a second over `n` batches of training, after two that are not counted."
+def batches_rate(lib, learn, half, items, unit, n) -> dict:
+    "Items a second over `n` batches of training, after one that is not counted."
     if is_ours(lib): from lesson3_lib.callback import Callback
     else: from fastai.callback.core import Callback
     at = []
     class Stop(Exception): pass
     def tick():
         at.append(time.perf_counter())
-        if len(at) > n+1: raise Stop('enough')
+        if len(at) > n: raise Stop('enough')
     class Clock(Callback):
         order = 100
         def after_batch(self): tick()
@@ -291,7 +291,7 @@ def batches_rate(lib, learn, half, items, unit, n=6) -> dict:
     try:
         with quiet(learn): learn.fit(1, 1e-3, **({'callbacks':[Clock()]} if is_ours(lib) else {'cbs':[Clock()]}))
     except Stop: pass
-    return dict(rate=items*(len(at)-2)/(at[-1]-at[1]), unit=unit)
+    return dict(rate=items*(len(at)-1)/(at[-1]-at[0]), unit=unit)
 
 def lm(lib, path, half=False):
     "Tokens a second of training the default AWD-LSTM (400, 1152, 3 layers), 48 streams of 70 tokens, from random weights."
@@ -301,9 +301,9 @@ def lm(lib, path, half=False):
     if is_ours(lib): from lesson3_lib.text import AWD_LSTM, language_model_learner
     else: from fastai.text.all import AWD_LSTM, language_model_learner
     learn = language_model_learner(data, AWD_LSTM, drop_mult=0.3, pretrained=False, **({'silent':True} if is_ours(lib) else {}))
-    return batches_rate(lib, learn, half, 48*70, 'tokens/s')
+    return batches_rate(lib, learn, half, 48*70, 'tokens/s', n=4)
 
-def clas(lib, path, half=False, bs=16):
+def clas(lib, path, half=False, bs=8):
     "Documents a second of training the default text classifier, all layers, on documents of about 1,500 tokens, from random weights."
     import torch
     df = texts(path)
@@ -316,7 +316,7 @@ def clas(lib, path, half=False, bs=16):
         from fastai.text.all import AWD_LSTM, TextDataLoaders, text_classifier_learner
         data = TextDataLoaders.from_df(df, path=path, text_col='text', label_col='label', valid_pct=0.1, seed=42, bs=bs, seq_len=70)
         learn = text_classifier_learner(data, AWD_LSTM, drop_mult=0.5, pretrained=False, seq_len=70, max_len=70*20)
-    return batches_rate(lib, learn, half, bs, 'documents/s', n=4)
+    return batches_rate(lib, learn, half, bs, 'documents/s', n=2)
 
 # ---------------------------------------------------------------- looking, asking, starting
 
