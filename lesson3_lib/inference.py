@@ -157,6 +157,9 @@ def _check_outputs(spec:dict, data):
     "Raise where the network gives another number of outputs than the labels have."
     if spec.get('builder') not in BUILDERS: return
     n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
+    for k in ('bptt','max_len','pad_idx'):
+        v = spec['args'].get(k)
+        if v is not None and (type(v) is not int or v < 0): raise ExportError(f"The network's `{k}` is {short(v, 20)}, not a number of tokens: the file is damaged.")
     words,known = spec['args'].get('vocab_sz'),getattr(data.train_ds.x, 'vocab', None)
     if words is not None and known is not None and words != len(known): raise ExportError(f"The network knows {short(words, 20)} words, and the vocabulary has {len(known)}: the file is damaged.")
     if n != c: raise ExportError(f"The network gives {short(n, 20)} outputs, and the labels need {c}: the file is damaged.")
