@@ -6,11 +6,10 @@
 __all__ = ['awd_lstm_lm_config', 'awd_lstm_clas_config', 'dropout_mask', 'RNNDropout', 'EmbeddingDropout', 'WeightDropout',
            'lstm_layer', 'DroppedLSTM', 'AWD_LSTM', 'LinearDecoder', 'SequentialRNN', 'awd_lstm_lm_split',
            'awd_lstm_clas_split', 'get_language_model', 'activation_penalty', 'slowness_penalty', 'RNNTrainer',
-           'masked_concat_pool', 'MultiBatchEncoder', 'PoolingLinearClassifier', 'get_text_classifier', 'read_itos',
+           'masked_concat_pool', 'MultiBatchEncoder', 'PoolingLinearClassifier', 'get_text_classifier',
            'convert_weights', 'read_weights', 'load_pretrained_lm']
 
 # %% ../nbs/18_awd_lstm.ipynb #9b42ce2b
-import io, json, pickletools
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,6 +24,7 @@ from .core import to_detach
 from .layers import bn_drop_lin
 from .learner import LearnerCallback, bare_model
 from .sealed import check_tensor_file
+from .text_transform import read_itos
 
 # %% ../nbs/18_awd_lstm.ipynb #3983f63d
 def dropout_mask(
@@ -66,8 +66,9 @@ class EmbeddingDropout(nn.Module):
 
     def forward(self,
         words:Tensor, # integers of any shape
+        scale:float|None=None, # multiplies the vectors
     ) -> Tensor:      # the same shape and one more: a vector for each word
-        x = self.emb(words)
+        x = self.emb(words) if scale is None else self.emb(words)*scale
         if not self.training or self.embed_p==0.: return x
         mask = dropout_mask(self.emb.weight, (self.emb.num_embeddings,), self.embed_p)
         return x * mask[words].unsqueeze(-1)
@@ -499,54 +500,6 @@ def get_text_classifier(
     ps = [0.1]*len(lin_ftrs) if ps is None else list(ps)
     encoder = MultiBatchEncoder(bptt, max_len, arch(vocab_sz, **config), ifnone(pad_idx, config['pad_token']))
     return SequentialRNN(encoder, PoolingLinearClassifier([3*config['emb_sz'], *lin_ftrs, n_class], [output_p, *ps]))
-
-# %% ../nbs/18_awd_lstm.ipynb #a826476c
-_text_ops = {'BINUNICODE','SHORT_BINUNICODE','BINUNICODE8','UNICODE'}
-_skip_ops = {'PROTO','FRAME'}
-_max_itos_bytes,_max_words = 64*2**20,2_000_000
-
-def _pickled_words(data, name):
-    "The strings of a pickled list of strings."
-    stack,memo,mark = [],{},object()
-    def refuse(why): raise ValueError(f"{name} is refused: {why}. A vocabulary file holds a list of words and nothing else.")
-    try:
-        for op,arg,_ in pickletools.genops(data):
-            o = op.name
-            if   o in _skip_ops: pass
-            elif o in _text_ops: stack.append(arg)
-            elif o=='EMPTY_LIST': stack.append([])
-            elif o=='MARK': stack.append(mark)
-            elif o=='MEMOIZE': memo[len(memo)] = stack[-1]
-            elif o in ('BINPUT','LONG_BINPUT','PUT'): memo[arg] = stack[-1]
-            elif o in ('BINGET','LONG_BINGET','GET'): stack.append(memo[arg])
-            elif o=='LIST':
-                at = len(stack)-1-stack[::-1].index(mark); stack[at:] = [stack[at+1:]]
-            elif o=='APPEND': word = stack.pop(); stack[-1].append(word)
-            elif o=='APPENDS':
-                at = len(stack)-1-stack[::-1].index(mark); stack[at-1].extend(stack[at+1:]); del stack[at:]
-            elif o=='STOP': break
-            else: refuse(f"it contains the pickle instruction {o}, which can make other things than words")
-    except (IndexError, KeyError, AttributeError, TypeError): refuse('its pickle instructions make no sense')
-    except ValueError as e:
-        if 'is refused' in str(e): raise
-        refuse(f'it is not a whole pickle ({e})')
-    if len(stack)!=1: refuse('its pickle instructions make no sense')
-    return stack[0]
-
-def read_itos(
-    path:str|Path, # `.pkl` (a pickled list of strings) or `.json`
-) -> list[str]:    # the words, by number
-    "The vocabulary in a file. A pickle is read by a reader that knows lists of strings and nothing else."
-    path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"There is no vocabulary file {path}.")
-    if path.stat().st_size > _max_itos_bytes: raise ValueError(f"{path.name} is refused: a vocabulary of {path.stat().st_size/2**20:.0f} MB is larger than the {_max_itos_bytes>>20} MB allowed.")
-    data = path.read_bytes()
-    try: words = json.loads(data) if path.suffix=='.json' else _pickled_words(data, path.name)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e: raise ValueError(f"{path.name} is refused: it is no JSON text ({e}).") from None
-    if isinstance(words, dict) and 'itos' in words: words = words['itos']  # written by `Vocab.save`
-    if not isinstance(words, list) or not all(isinstance(o, str) for o in words) or not 0<len(words)<=_max_words:
-        raise ValueError(f"{path.name} is refused: it is not a list of 1 to {_max_words:,} words.")
-    return words
 
 # %% ../nbs/18_awd_lstm.ipynb #10f93e94
 def convert_weights(

@@ -378,7 +378,7 @@ def from_df(cls:TextDataBunch,
     texts = lambda df: TextList.from_df(df, path, cols=text_cols, processor=processor)
     lists = ItemLists(path, texts(train_df), texts(valid_df))
     if issubclass(cls, TextLMDataBunch): lists = lists.label_for_lm()
-    else: lists = lists.label_from_df(cols=label_cols, classes=classes, **({} if label_delim is None else {'label_delim':label_delim}))
+    else: lists = lists.label_from_df(cols=label_cols, **{k:v for k,v in (('classes',classes), ('label_delim',label_delim)) if v is not None})
     if test_df is not None: lists.add_test(texts(test_df))
     return lists.databunch(**kwargs)
 

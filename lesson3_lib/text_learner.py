@@ -375,9 +375,17 @@ def piece_attn_html(
     sep:str=' ',             # between tokens
     positive:str='44,160,44',# colour above 0: red, green, blue from 0 to 255
     negative:str='214,39,40',# colour below 0
+    cmap=None,               # a matplotlib colormap, or its name, instead: `attns` are from 0 to 1 then
 ) -> str:                    # HTML
     "Tokens on coloured ground."
-    def span(p, a): return f'<span title="{a:+.3f}" style="background-color: rgba({positive if a>0 else negative},{min(abs(a),1)*0.7:.2f}); padding: 1px">{escape(p)}</span>'
+    if isinstance(cmap, str):
+        import matplotlib
+        cmap = matplotlib.colormaps[cmap]
+    def ground(a):
+        if cmap is None: return f'{positive if a>0 else negative},{min(abs(a),1)*0.7:.2f}'
+        r,g,b,alpha = cmap(min(max(a,0.),1.))
+        return f'{round(255*r)},{round(255*g)},{round(255*b)},{alpha*0.7:.2f}'
+    def span(p, a): return f'<span title="{a:+.3f}" style="background-color: rgba({ground(a)}); padding: 1px">{escape(p)}</span>'
     return '<div style="font-family: monospace; line-height: 1.7">' + sep.join(span(p, float(a)) for p,a in zip(pieces, attns)) + '</div>'
 
 def show_piece_attn(pieces:Sequence[str], attns:Sequence[float], sep:str=' ', **kwargs):

@@ -6,10 +6,10 @@
 __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ', 'TK_UP', 'TK_REP', 'TK_WREP', 'text_spec_tok', 'text_pre_rules',
            'text_post_rules', 'per_piece', 'per_word', 'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces',
            'rm_useless_spaces', 'replace_all_caps', 'deal_caps', 'BaseTokenizer', 'WordTokenizer', 'SpacyTokenizer',
-           'Tokenizer', 'cpu_count', 'sum_rows', 'Reader', 'PieceReader', 'map_slices', 'Vocab']
+           'Tokenizer', 'cpu_count', 'sum_rows', 'Reader', 'PieceReader', 'map_slices', 'read_itos', 'Vocab']
 
 # %% ../nbs/16_text_transform.ipynb #ff43f4c5
-import html, itertools, json, multiprocessing, os, pickle, re, sys, unicodedata
+import html, itertools, json, multiprocessing, os, pickle, pickletools, re, sys, unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -338,6 +338,7 @@ class PieceReader(Reader):
         found,counts,get = [],[],self.pieces.__getitem__
         for t in texts:
             for rule in self.text_rules: t = rule(t)
+            if '\0' in t: t = t.replace('\0', '\x01')  # a mark nobody sees, for another: this one stands for line ends from here on
             if '\n' in t: t = t.replace('\n', ' \0 ') # a line end is a token, and white space
             n = len(found)
             found += map(get, t.split())
@@ -517,6 +518,54 @@ def process_all(self:Tokenizer,
     n_procs = self.n_cpus if len(texts) > 256 and not self.remembers else 1 # to bring lists of strings back from a process takes longer than to remember
     return [o for part in map_slices(_Lists, (self, texts), slices, n_procs) for o in part]
 
+# %% ../nbs/16_text_transform.ipynb #a826476c
+_text_ops = {'BINUNICODE','SHORT_BINUNICODE','BINUNICODE8','UNICODE'}
+_skip_ops = {'PROTO','FRAME'}
+_max_itos_bytes,_max_words = 64*2**20,2_000_000
+
+def _pickled_words(data, name):
+    "The strings of a pickled list of strings."
+    stack,memo,mark = [],{},object()
+    def refuse(why): raise ValueError(f"{name} is refused: {why}. A vocabulary file holds a list of words and nothing else.")
+    try:
+        for op,arg,_ in pickletools.genops(data):
+            o = op.name
+            if   o in _skip_ops: pass
+            elif o in _text_ops: stack.append(arg)
+            elif o=='EMPTY_LIST': stack.append([])
+            elif o=='MARK': stack.append(mark)
+            elif o=='MEMOIZE': memo[len(memo)] = stack[-1]
+            elif o in ('BINPUT','LONG_BINPUT','PUT'): memo[arg] = stack[-1]
+            elif o in ('BINGET','LONG_BINGET','GET'): stack.append(memo[arg])
+            elif o=='LIST':
+                at = len(stack)-1-stack[::-1].index(mark); stack[at:] = [stack[at+1:]]
+            elif o=='APPEND': word = stack.pop(); stack[-1].append(word)
+            elif o=='APPENDS':
+                at = len(stack)-1-stack[::-1].index(mark); stack[at-1].extend(stack[at+1:]); del stack[at:]
+            elif o=='STOP': break
+            else: refuse(f"it contains the pickle instruction {o}, which can make other things than words")
+    except (IndexError, KeyError, AttributeError, TypeError): refuse('its pickle instructions make no sense')
+    except ValueError as e:
+        if 'is refused' in str(e): raise
+        refuse(f'it is not a whole pickle ({e})')
+    if len(stack)!=1: refuse('its pickle instructions make no sense')
+    return stack[0]
+
+def read_itos(
+    path:str|Path, # a pickled list of strings, or JSON
+) -> list[str]:    # the words, by number
+    "The vocabulary in a file. A pickle is read by a reader that knows lists of strings and nothing else."
+    path = Path(path)
+    if not path.is_file(): raise FileNotFoundError(f"There is no vocabulary file {path}.")
+    if path.stat().st_size > _max_itos_bytes: raise ValueError(f"{path.name} is refused: a vocabulary of {path.stat().st_size/2**20:.0f} MB is larger than the {_max_itos_bytes>>20} MB allowed.")
+    data = path.read_bytes()
+    try: words = json.loads(data) if path.suffix=='.json' or data[:1] in (b'{',b'[') else _pickled_words(data, path.name)  # whatever the suffix says: no pickle begins with a bracket
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e: raise ValueError(f"{path.name} is refused: it is no JSON text ({e}).") from None
+    if isinstance(words, dict) and 'itos' in words: words = words['itos']  # written by `Vocab.save`
+    if not isinstance(words, list) or not all(isinstance(o, str) for o in words) or not 0<len(words)<=_max_words:
+        raise ValueError(f"{path.name} is refused: it is not a list of 1 to {_max_words:,} words.")
+    return words
+
 # %% ../nbs/16_text_transform.ipynb #d870adad
 class _Numbers(dict):
     "Word -> number; words that are not there have the number `unk`, and are not added by asking."
@@ -526,9 +575,9 @@ class _Numbers(dict):
 class Vocab:
     "Numbers for words: `itos` from number to word, `stoi` from word to number (that of `xxunk` for all others)."
     def __init__(self,
-        itos:Sequence[str], # the words, in order of their numbers
+        itos:Sequence[str]|dict[int,str], # the words, in order of their numbers
     ):
-        self.itos = list(itos)
+        self.itos = [itos[i] for i in range(len(itos))] if isinstance(itos, dict) else list(itos)
         if not all(isinstance(w, str) for w in self.itos): raise TypeError("A vocabulary is a list of strings; got " + repr(next(w for w in self.itos if not isinstance(w, str))) + ".")
         self._index()
     def _index(self):
@@ -582,8 +631,5 @@ class Vocab:
         with atomic_write(path) as tmp: tmp.write_text(json.dumps({'format':'lesson3_lib vocab', 'itos':self.itos}, ensure_ascii=False), encoding='utf-8')
     @classmethod
     def load(cls, path:str|Path) -> 'Vocab':
-        "Read what `save` wrote. Raises `ValueError` for any other file; nothing in it is ever run. `path`: the JSON file."
-        try:
-            itos = json.loads(Path(path).read_text(encoding='utf-8'))
-            return cls(itos['itos'] if isinstance(itos, dict) else itos)
-        except (ValueError, KeyError, TypeError, RecursionError) as e: raise ValueError(f"{path} is not a vocabulary written by `Vocab.save`: {str(e)[:200]}") from None
+        "Read what `save` wrote, or a pickled list of words as older libraries wrote it. Raises `ValueError` for any other file; nothing in it is ever run. `path`: the file."
+        return cls(read_itos(path))
