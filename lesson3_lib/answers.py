@@ -38,17 +38,17 @@ def kind_of(
         raise TypeError(f"A learner from {type(x).__name__} to {type(y).__name__} cannot be asked here: inputs are pictures or texts, answers {', '.join(n for _,n in kinds)}.")
     return takes,says
 
-# %% ../nbs/42_answers.ipynb #536d804a
+# %% ../nbs/42_answers.ipynb #2fbd8681
 class TooLarge(ValueError):
     "An item that would take more memory or time than allowed."
 
 def prepare(
-    learn:Learner,
+    learn:Learner,           # who will be asked
     item,                    # bytes of a picture (or whatever the input list reads), or a text
     max_pixels:int=50_000_000, # of a picture in its file
     max_words:int=20_000,      # of a text, tokens counted
 ):                           # a pair (input, 0): what a loader collates
-    "`item` as the validation set would read it. Raises `TooLarge`, and `ValueError` for what cannot be read. `learn`: whose transforms are applied."
+    "`item` as the validation set would read it. Raises `TooLarge`, and `ValueError` for what cannot be read."
     if isinstance(item, bytes) and isinstance(learn.data.single_ds.x, ImageList):
         h,w = read_header(item).size or ImageFile(item).size
         if h*w > max_pixels: raise TooLarge(f"The picture has {w}x{h} pixels, more than the {max_pixels:,} allowed: make it smaller first.")
@@ -71,10 +71,10 @@ def group_of(
     return tuple(sample[0].shape) if isinstance(sample[0], Image) else ()
 
 def predict_many(
-    learn:Learner,
+    learn:Learner,     # who is asked
     samples:list,      # from `prepare`, all of one `group_of`
 ) -> list[Tensor]:     # for each: activated predictions on the CPU, as `learn.predict` gives them last
-    "Predictions for all `samples`, in one forward pass. `learn`: what is asked."
+    "Predictions for all `samples`, in one forward pass."
     dl = learn.data.single_dl
     preds = learn.pred_batch(batch=dl.proc_batch(dl.collate_fn(samples)))
     return [grab_idx(preds, i) for i in range(len(samples))]
@@ -102,9 +102,9 @@ def _colours() -> np.ndarray: return (np.array(mask_cmap().colors)[:,:3]*255).ro
 def _seen(x:Image) -> str: return data_url(x._encoded('JPEG'), 'image/jpeg')
 def _rounded(values) -> list: return [round(float(o), 6) for o in values]
 
-# %% ../nbs/42_answers.ipynb #39049eb2
+# %% ../nbs/42_answers.ipynb #5d55f5c2
 def answer(
-    learn:Learner,
+    learn:Learner, # who was asked
     sample,        # from `prepare`
     raw:Tensor,    # its prediction, from `predict_many`
     thresh:float=0.5, # a tag is said from this probability on

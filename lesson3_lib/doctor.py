@@ -79,8 +79,10 @@ def check_device() -> list[Finding]:
     cure = 'an NVIDIA GPU is here, but this PyTorch has no CUDA: install one of the builds at pytorch.org' if shutil.which('nvidia-smi') and device.type == 'cpu' else ''
     return [Finding(not cure, 'device', f'{device}, {threads} threads, {os.cpu_count()} cores', cure)]
 
-def check_speed(seconds:float=0.2) -> list[Finding]:
-    "What half precision and channels_last buy on this machine. `seconds`: for each measurement, about."
+def check_speed(
+    seconds:float=0.2, # for each of three measurements
+) -> list[Finding]:
+    "What half precision and channels_last buy on this machine."
     s = measure_speed(seconds=seconds)
     last,half = s['float32']/s['channels_last'],s['channels_last']/s['bfloat16']
     return [Finding(None, 'channels_last', f'{last:.1f}x the speed of the plain order (a convolution: {1e3*s["channels_last"]:.1f} ms)'),

@@ -36,9 +36,9 @@ class Refused(Exception):
 _LOCAL = {'127.0.0.1', 'localhost', '::1'}
 
 def check_head(
-    method:str,     # GET, POST, ...
-    headers,        # names in lower case -> values
-    limits:Limits,  # what is too large
+    method:str,     # 'GET', 'POST', ...
+    headers,        # a mapping from names in lower case to values
+    limits:Limits,  # how many bytes a body may have
 ):
     "Raise `Refused` for a request that is not meant for this server, or came from another site's page, or says that it is too large."
     host = headers.get('host', '')
@@ -53,13 +53,13 @@ def check_head(
 
 def _too_many_bytes(limits): return f"The body has more than the {limits.bytes:,} bytes allowed."
 
-# %% ../nbs/42c_serve.ipynb #0f48cb0b
+# %% ../nbs/42c_serve.ipynb #4c62c163
 @dataclass
 class Answering:
     "A learner that answers many at a time. Close it with `batcher.stop()`."
-    learn:Learner                                     # what is asked
+    learn:Learner                                     # who is asked
     name:str = 'a learner'                            # shown on the page
-    limits:Limits = field(default_factory=Limits)     # what a request may take
+    limits:Limits = field(default_factory=Limits)     # of a request, and of all
     bs:int = 16                                       # items of one forward pass, at most
     wait:float = 0.005                                # seconds an item waits for others
 
@@ -81,10 +81,10 @@ class Answering:
                 'limits':{'bytes':self.limits.bytes, 'pixels':self.limits.pixels, 'words':self.limits.words}, 'lesson3_lib':__version__}
 
     def item(self,
-        body:bytes,
+        body:bytes,   # as it came
         kind:str='',  # the media type it came with
     ) -> bytes|str:
-        "The picture or text in a body. Raises `Refused` for what is neither, or not what this learner takes. `body`: what the request carries."
+        "The picture or text in a body. Raises `Refused` for what is neither, or not what this learner takes."
         kind = kind.partition(';')[0].strip().lower()
         if kind.startswith('multipart/'): raise Refused(415, "A form was sent, and the body should be the file itself: `curl --data-binary @FILE` rather than `-F`.")
         wrong = kind.startswith(('text/','application/json')) if self.takes == 'image' else kind.startswith(('image/','audio/','video/'))
@@ -141,7 +141,7 @@ def _refusal(e:Refused):
 
 async def read_body(
     request,        # of starlette
-    limits:Limits,  # how large, how late
+    limits:Limits,  # bytes and seconds
 ) -> bytes:
     "The body, counted while it comes. Raises `Refused` as soon as it is too large or too late."
     parts,n = [],0
@@ -155,7 +155,7 @@ async def read_body(
     return b''.join(parts)
 
 def make_app(
-    answering:Answering, # the learner
+    answering:Answering, # who answers
 ): # an ASGI app, for uvicorn or any other server
     "The web app: page, description, predictions, explanations."
     from starlette.applications import Starlette
@@ -203,7 +203,7 @@ def open_port(
     return s
 
 def make_server(
-    answering:Answering, # the learner
+    answering:Answering, # who answers
 ): # uvicorn's `Server`; `run(sockets=[open_port()])` runs it until ctrl-C
     "A web server around the app. Raises `ImportError` saying what to install."
     try: import uvicorn, starlette
@@ -214,7 +214,7 @@ def make_server(
 def serve(
     file:str|Path,          # an export
     port:int=8000,          # 0 for any free one
-    limits:Limits=Limits(), # what a request may take
+    limits:Limits=Limits(), # of a request, and of all
     bs:int=16,              # items of one forward pass, at most
     wait:float=0.005,       # seconds an item waits for others
     **kwargs,               # handed to `load_learner`: `arch`, `trust`, `device`
