@@ -30,10 +30,10 @@ const done = arguments[arguments.length-1], imgs = [...document.images];
 imgs.forEach(o => { o.loading = 'eager'; });
 Promise.all(imgs.map(o => o.complete ? 0 : new Promise(r => { o.onload = o.onerror = r; }))).then(() => {
   const w = document.documentElement.clientWidth;
-  const inside = o => { for (let p = o.parentElement; p && p !== document.body; p = p.parentElement)
-    if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(p).overflowX)) return true; return false; };
-  const wide = document.documentElement.scrollWidth - w;
-  const who = wide <= 0 ? [] : [...document.querySelectorAll('main *')].filter(o => o.getBoundingClientRect().right > w + 1 && !inside(o));
+  const scrolls = o => { for (let p = o; p && p.tagName !== 'MAIN'; p = p.parentElement)  // itself, or within something that does
+    if (['auto', 'scroll'].includes(getComputedStyle(p).overflowX)) return p.getBoundingClientRect().right <= w + 1; return false; };
+  const who = [...document.querySelectorAll('main *')].filter(o => o.getBoundingClientRect().right > w + 1 && getComputedStyle(o).visibility !== 'hidden' && !scrolls(o));
+  const wide = Math.max(document.documentElement.scrollWidth - w, ...who.map(o => Math.ceil(o.getBoundingClientRect().right - w)), 0);
   done({missing: imgs.filter(o => !o.naturalWidth).map(o => o.getAttribute('src').slice(0, 80)), wide,
         who: who.slice(0, 3).map(o => o.outerHTML.slice(0, 80)), title: document.title,
         words: (document.querySelector('main') || document.body).innerText.trim().length,
