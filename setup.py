@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-OPTIONAL = 'dev', 'offline', 'serve', 'onnx', 'parquet'  # extras, each from `NAME_requirements`; `all` is every one of them
+OPTIONAL = 'dev', 'offline', 'serve', 'onnx', 'parquet', 'tensorboard'  # extras, each from `NAME_requirements`; `all` is every one of them
 LICENSES = {'apache2': 'Apache-2.0', 'mit': 'MIT', 'bsd3': 'BSD-3-Clause'}
 STATUSES = ['1 - Planning', '2 - Pre-Alpha', '3 - Alpha', '4 - Beta', '5 - Production/Stable', '6 - Mature', '7 - Inactive']
 

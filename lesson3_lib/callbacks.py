@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['better_is', 'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
            'TerminateOnNaNCallback', 'StopAfterNBatches', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler',
-           'MixUpLoss', 'MixUpCallback', 'BnFreeze', 'ShowGraph', 'TensorBoardLogger']
+           'MixUpLoss', 'MixUpCallback', 'BnFreeze', 'WeightedSampler', 'OverSamplingCallback', 'ShowGraph',
+           'LearnerTensorboardWriter']
 
 # %% ../nbs/10b_callbacks.ipynb #07467077
 import csv, math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from fastcore.basics import ifnone, listify, patch
 
 from .callback import Callback, batch_len
-from .core import in_notebook, map_tensors, rank_distrib
+from .core import atomic_write, in_notebook, item_rng, map_tensors, rank_distrib
+from .data_block import CategoryList
 from .layers import set_bn_eval
 from .learner import Learner
 from .losses import activation_for, loss_not_reduced
@@ -174,22 +176,22 @@ class CSVLogger(LearnerCallback):
         append:bool=False,        # go on with the file that is there
     ):
         super().__init__(learn)
-        self.file,self.append = learn.path/f'{filename}.csv',append
+        self.filename,self.path,self.append = filename,learn.path/f'{filename}.csv',append
 
     def on_train_begin(self, epoch=0, **kwargs):
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        if not (self.append or epoch) or not self.file.exists(): self._write(self.learn.recorder.names, 'w')
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not (self.append or epoch) or not self.path.exists(): self._write(self.learn.recorder.names, 'w')
     def on_epoch_end(self, **kwargs):
         *cells,last = self.learn.recorder.epochs[-1]
         self._write([*map(format_stat, cells), f'{last:.3f}' if self.learn.recorder.add_time else format_stat(last)], 'a')
     def _write(self, cells, mode):
         if rank_distrib(): return  # of several processes the first one writes
-        with open(self.file, mode, newline='') as f: csv.writer(f).writerow(cells)
+        with open(self.path, mode, newline='') as f: csv.writer(f).writerow(cells)
 
     def read_logged_file(self) -> 'pd.DataFrame':
         "The file as a data frame."
         import pandas as pd
-        return pd.read_csv(self.file)
+        return pd.read_csv(self.path)
 
 # %% ../nbs/10b_callbacks.ipynb #45c18cae
 class GradientClipping(LearnerCallback):
@@ -313,47 +315,130 @@ class BnFreeze(LearnerCallback):
     "Put the batch norms of frozen groups into evaluation mode while training."
     def on_epoch_begin(self, **kwargs): set_bn_eval(self.learn.model)
 
+# %% ../nbs/10b_callbacks.ipynb #90968e53
+class WeightedSampler:
+    "Draws positions, with replacement, in proportion to `weights`; another draw each epoch, a function of (seed, epoch)."
+    def __init__(self,
+        weights:Sequence[float], # of each item, 0 or more
+        n:int,                   # how many draws make an epoch
+        seed:int=0,              # the same seed draws the same
+    ):
+        weights = np.asarray(weights, dtype=float)
+        self.share,self.n,self.seed = weights/weights.sum(),n,seed
+    def __len__(self): return self.n
+    def epoch_order(self, epoch:int) -> list[int]:
+        "The positions of epoch `epoch`."
+        return item_rng(self.seed, epoch).choice(len(self.share), self.n, p=self.share).tolist()
+
+class OverSamplingCallback(LearnerCallback):
+    "Draw training items so that all classes are met equally often."
+    _order = -20  # before schedules count the batches
+    def __init__(self,
+        learn:Learner,  # the learner, whose training items have one class each
+        weights:Sequence[float]|None=None, # of each training item; by default one over the number of items of its class
+    ):
+        super().__init__(learn)
+        y = getattr(learn.data.train_ds, 'y', None)
+        if not isinstance(y, CategoryList): raise ValueError("OverSamplingCallback balances classes: each training item needs one class (`label_from_...` with categories).")
+        labels = np.array([int(o) for o in y.items])
+        counts = np.bincount(labels)
+        self.weights,self.n = ifnone(weights, 1/counts[labels]),int(counts.max())*int((counts > 0).sum())
+
+    def on_train_begin(self, **kwargs):
+        self.plain = dl = self.learn.data.train_dl
+        self.learn.data.train_dl = dl.new(sampler=WeightedSampler(self.weights, self.n, dl.seed))
+        self.learn.data.train_dl.epoch = dl.epoch
+    def on_train_end(self, **kwargs):
+        self.plain.epoch,self.learn.data.train_dl = self.learn.data.train_dl.epoch,self.plain
+
 # %% ../nbs/10b_callbacks.ipynb #21f3e042
 class ShowGraph(LearnerCallback):
-    "Draw training and validation loss, again after each epoch, in one place."
-    _observer = True
-    def on_train_begin(self, **kwargs): self._handle,self.graph_fig = None,None
-    def on_epoch_end(self, n_epochs, **kwargs):
-        import matplotlib.pyplot as plt
-        self.graph_fig,ax = plt.subplots(figsize=(6,4))
-        self.learn.recorder.plot_losses(ax=ax)
-        ax.set_xlim(0, n_epochs*len(self.learn.data.train_dl))
-        plt.close(self.graph_fig)
-        if self.learn.silent or not in_notebook(): return
-        from IPython.display import display
-        if self._handle is None: self._handle = display(self.graph_fig, display_id=True)
-        else: self._handle.update(self.graph_fig)
-
-# %% ../nbs/10b_callbacks.ipynb #07029fa4
-class TensorBoardLogger(LearnerCallback):
-    "Write losses, rates and metrics for TensorBoard."
+    "Draw training and validation loss, again after each epoch, in one place: the output of the cell, a window, or a file."
     _observer = True
     def __init__(self,
         learn:Learner,             # the learner
-        log_dir:str|Path='runs',   # folder of the run, within the learner's
-        every:int=25,              # write the training loss after so many batches
-        writer:Any=None,           # anything with `add_scalar(name, value, step)` and `close()`
+        file:str|Path|None=None,   # write the picture there too, in the learner's folder; `graph.png` where there is neither notebook nor display
+        notebook:bool|None=None,   # show it in the output of the cell; by default where a kernel runs
     ):
         super().__init__(learn)
-        self.log_dir,self.every,self.writer = learn.path/log_dir,every,writer
+        self.notebook = in_notebook() if notebook is None else notebook
+        self.window = not self.notebook and not learn.silent and _has_display()
+        if file is None and not (self.notebook or self.window or learn.silent): file = 'graph.png'
+        self.file = None if file is None else learn.path/file
+
+    def on_train_begin(self, pbar, **kwargs):
+        self._handle,self.graph_fig = None,None
+        if self.file is not None and pbar is not None and not self.notebook: pbar.write(f'The losses are drawn into {self.file} after each epoch.')
+
+    def on_epoch_end(self, n_epochs, **kwargs):
+        import matplotlib.pyplot as plt
+        if self.graph_fig is None:
+            self.graph_fig,_ = plt.subplots(figsize=(6,4))
+            if not self.window: plt.close(self.graph_fig)  # shown by ourselves only
+        ax = self.graph_fig.axes[0]
+        ax.clear()
+        self.learn.recorder.plot_losses(ax=ax)
+        ax.set_xlim(0, n_epochs*len(self.learn.data.train_dl))
+        if self.file is not None:
+            with atomic_write(self.file) as tmp: self.graph_fig.savefig(tmp, format='png')
+        if self.window:
+            self.graph_fig.canvas.draw_idle()
+            plt.pause(.01)  # lets the window draw
+        elif self.notebook and not self.learn.silent:
+            from IPython.display import display
+            if self._handle is None: self._handle = display(self.graph_fig, display_id=True)
+            else: self._handle.update(self.graph_fig)
+
+def _has_display() -> bool:
+    "Whether matplotlib can open windows."
+    import matplotlib
+    from matplotlib.backends import BackendFilter, backend_registry
+    return matplotlib.get_backend().lower() in [o.lower() for o in backend_registry.list_builtin(BackendFilter.INTERACTIVE)]
+
+# %% ../nbs/10b_callbacks.ipynb #07029fa4
+class LearnerTensorboardWriter(LearnerCallback):
+    "Write losses, rates, metrics, weights and gradients for TensorBoard."
+    _observer = True
+    def __init__(self,
+        learn:Learner,             # the learner
+        base_dir:str|Path='runs',  # folder of all runs, within the learner's
+        name:str='run',            # of this run, a folder in `base_dir`
+        loss_iters:int=25,         # write training loss, rate and momentum after so many batches
+        hist_iters:int=500,        # histograms of the weights
+        stats_iters:int=100,       # size of the gradients
+        writer:Any=None,           # anything with the methods of PyTorch's `SummaryWriter`; one is made by default
+    ):
+        super().__init__(learn)
+        self.log_dir,self.writer = learn.path/base_dir/name,writer
+        self.loss_iters,self.hist_iters,self.stats_iters = loss_iters,hist_iters,stats_iters
 
     def on_train_begin(self, **kwargs):
         if self.writer is None and not rank_distrib():  # of several processes the first one writes
             try: from torch.utils.tensorboard import SummaryWriter
-            except ImportError as e: raise ImportError("TensorBoardLogger needs the package tensorboard: pip install tensorboard") from e
+            except ImportError as e: raise ImportError("LearnerTensorboardWriter needs the package tensorboard: pip install tensorboard") from e
             self.writer = SummaryWriter(self.log_dir)
+
+    def on_backward_end(self, iteration, **kwargs):
+        if self.writer is None or (iteration+1) % self.stats_iters: return
+        self.learn.opt.unscale()
+        grads = [p.grad.detach().float() for p in self.learn.model.parameters() if p.grad is not None]
+        if not grads: return
+        norms,values = torch.stack([g.norm() for g in grads]),torch.cat([g.flatten() for g in grads])
+        stats = dict(avg_norm=norms.mean(), median_norm=norms.median(), max_norm=norms.max(), min_norm=norms.min(), num_zeros=(values == 0).sum(),
+                     avg_gradient=values.mean(), median_gradient=values.median(), max_gradient=values.max(), min_gradient=values.min())
+        for name,v in stats.items(): self.writer.add_scalar(f'model_stats/gradients/{name}', v.item(), iteration+1)
+
     def on_batch_end(self, train, iteration, smooth_loss, **kwargs):
-        if not train or self.writer is None or (iteration+1) % self.every: return
-        for name,v in (('train_loss', smooth_loss.item()), ('lr', self.learn.opt.lr), ('mom', self.learn.opt.mom)):
-            if v is not None: self.writer.add_scalar(name, v, iteration+1)
+        if not train or self.writer is None: return
+        if (iteration+1) % self.loss_iters == 0:
+            for name,v in (('train_loss', smooth_loss.item()), ('lr', self.learn.opt.lr), ('mom', self.learn.opt.mom)):
+                if v is not None: self.writer.add_scalar(f'metrics/{name}', v, iteration+1)
+        if (iteration+1) % self.hist_iters == 0:
+            for name,p in self.learn.model.named_parameters(): self.writer.add_histogram(f'model/weights/{name}', p.detach().float().cpu(), iteration+1)
+
     def on_epoch_end(self, iteration, last_metrics, **kwargs):
         if self.writer is None: return
         for name,v in zip(self.learn.recorder.names[2:], last_metrics):
-            if format_stat(v): self.writer.add_scalar(name, float(v), iteration)
+            if format_stat(v): self.writer.add_scalar(f'metrics/{name}', float(v), iteration)
     def on_train_end(self, **kwargs):
         if self.writer is not None: self.writer.close()

@@ -911,7 +911,7 @@ def show_batch(self:DataBunch,
     rows:int=5,              # how many rows (rows times rows for pictures)
     ds_type:DatasetType=DatasetType.Train, # from which loader
     reverse:bool=False,      # the last items of the batch first
-    **kwargs,                # handed to the list's `show_xys`
+    **kwargs,                # handed to the list's `show_xys`: for pictures `figsize`, `return_fig`
 ):
     "Show some items of a batch with their labels."
     x,y = self.one_batch(ds_type, detach=True, denorm=True)
@@ -920,7 +920,7 @@ def show_batch(self:DataBunch,
     idxs = range(n) if not reverse else range(-1, -n-1, -1)
     xs = [ds.x.reconstruct(grab_idx(x, i)) for i in idxs]
     ys = [_reconstruct_y(ds, grab_idx(y, i), o) for i,o in zip(idxs, xs)]
-    ds.x.show_xys(xs, ys, **kwargs)
+    return ds.x.show_xys(xs, ys, **kwargs)
 
 def _reconstruct_y(ds, t, x):
     "Label `t` as an item; lists that need the input for it (points on an image) take it as `x`."

@@ -70,13 +70,12 @@ class Hooks:
     def __exit__(self, *args): self.remove()
 
 # %% ../nbs/11b_hooks.ipynb #1cddbee0
-def _first_if_single(o): return o[0] if isinstance(o, tuple) and len(o) == 1 else o
-def _output(module, inp, out): return _first_if_single(out)
+def _output(module, inp, out): return out
 
 def hook_output(
     module:nn.Module, # the layer to watch
     detach:bool=True, # cut its output from the graph
-    grad:bool=False,  # store the gradient at its output instead
+    grad:bool=False,  # store the gradients at its outputs instead, a tuple of one for each output
 ) -> Hook:
     "A hook that stores the output of `module`."
     return Hook(module, _output, is_forward=not grad, detach=detach)

@@ -369,11 +369,12 @@ def subplots(
     if title is not None: fig.suptitle(title, **kwargs)
     return axs
 
-def plot_multi(func:Callable, r:int=1, c:int=1, figsize:tuple=(12,6)):
+def plot_multi(func:Callable, r:int=1, c:int=1, figsize:tuple=(12,6), return_fig:bool|None=None):
     "Call `func(row, column, axes)` for each place of a grid of `r` rows and `c` columns. `figsize` is in inches."
     axs = subplots(r, c, figsize=figsize)
     for i in range(r):
         for j in range(c): func(i, j, axs[i,j])
+    return axs[0,0].figure if return_fig else None
 
 def plot_flat(r:int, c:int, figsize:tuple):
     "Pairs of number and axes over a grid of `r` rows and `c` columns. `figsize` is in inches."

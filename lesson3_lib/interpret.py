@@ -9,7 +9,7 @@ __all__ = ['confused_pairs', 'class_table', 'show_confusion', 'grad_cam', 'Inter
 
 # %% ../nbs/14_interpret.ipynb #9eaeadc3
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from textwrap import wrap
@@ -118,11 +118,14 @@ class Interpretation:
     def from_learner(cls,
         learn:Learner,    # a trained learner
         ds_type:DatasetType=DatasetType.Valid, # which set to predict; the training set is read in order
+        activ:Callable|None=None, # from raw outputs to predictions; by default what belongs to the loss
+        tta:bool=False,   # predict as the mean of several augmented looks, see `learn.TTA`
     ) -> 'Interpretation':
         "Predict a whole set, with a loss for each item."
         ds_type = DatasetType.Fix if ds_type is DatasetType.Train else ds_type
-        ordered = {'ordered':True} if 'ordered' in inspect.signature(learn.get_preds).parameters else {}
-        preds,y_true,losses = learn.get_preds(ds_type=ds_type, with_loss=True, **ordered)
+        how = {'ordered':True} if not tta and 'ordered' in inspect.signature(learn.get_preds).parameters else {}
+        if activ is not None: how['activ'] = activ
+        preds,y_true,losses = (learn.TTA if tta else learn.get_preds)(ds_type=ds_type, with_loss=True, **how)
         return cls(learn, preds, y_true, losses, ds_type)
 
     @property
@@ -228,12 +231,15 @@ def _show_worst(self:Interpretation, k:int, largest:bool):
 class _Confusion(Interpretation):
     "What a confusion matrix tells, whether items were counted or pixels."
     void_code = None  # a class that is not counted
-    def confusion_matrix(self) -> np.ndarray: # (classes, classes) counts, rows are true classes
+    def confusion_matrix(self,
+        slice_size:int=1, # accepted for older notebooks; one pass counts all
+    ) -> np.ndarray: # (classes, classes) counts, rows are true classes
         "How often each class was called each class."
         return confusion_counts(self.preds.argmax(1), self.y_true.long(), len(self.classes)).numpy()
 
     def most_confused(self,
         min_val:int=1, # leave out pairs with fewer mistakes
+        slice_size:int=1, # accepted for older notebooks
     ) -> list[tuple[str,str,int]]: # (true class, what it was called, how often)
         "The mistakes by pair of classes, most frequent first."
         return confused_pairs(self.confusion_matrix(), self.classes, min_val)
@@ -246,6 +252,7 @@ class _Confusion(Interpretation):
         normalize:bool=False,      # shares of each row instead of counts
         title:str='Confusion matrix', # above the picture
         cmap:str='Blues',          # colours
+        slice_size:int=1,          # accepted for older notebooks
         norm_dec:int=2,            # decimals of the shares
         plot_txt:bool=True,        # write the numbers
         return_fig:bool|None=None, # give the figure
@@ -258,7 +265,22 @@ class _Confusion(Interpretation):
 
 class ClassificationInterpretation(_Confusion):
     "Mistakes of a model that gives one class an item."
-    pred_class = property(lambda self: self.preds.argmax(1), doc="The predicted class of each item.")
+    @classmethod
+    def from_learner(cls,
+        learn:Learner,    # a trained learner
+        ds_type:DatasetType=DatasetType.Valid, # which set to predict; the training set is read in order
+        activ:Callable|None=None, # from raw outputs to predictions; by default what belongs to the loss
+        tta:bool=False,   # predict as the mean of several augmented looks, see `learn.TTA`
+    ) -> Interpretation:
+        "Predict a whole set, with a loss for each item. Where items have several labels it gives a `MultiLabelClassificationInterpretation`."
+        several = isinstance(learn.data.dl(ds_type).dataset.y, MultiCategoryList)
+        return (MultiLabelClassificationInterpretation if several else super()).from_learner(learn, ds_type, activ, tta)
+
+    @property
+    def pred_class(self) -> Tensor: # (n,) class indices
+        "The class that was given to each item."
+        return self.preds.argmax(1)
+
     def describe(self, i):
         return dict(target=self.classes[int(self.y_true[i])], prediction=self.classes[int(self.preds[i].argmax())],
                     probability=self.preds[i,int(self.y_true[i])].item())
@@ -282,7 +304,7 @@ def plot_top_losses(self:ClassificationInterpretation,
     def draw(axs, i):
         x,_ = self.ds[i]
         d = self.describe(i)
-        title = f"{d['prediction']} / {d['target']} / {self.losses[i]:.2f} / {d['probability']:.2f}"
+        title = f"{d['prediction']} / {d['target']}\n{self.losses[i]:.2f} / {d['probability']:.2f}"  # two lines, as names may be long
         x.show(ax=axs[0])
         if show_text: axs[0].set_title(title, fontsize=9)
         heat = self.heatmap(i, layer=layer) if heatmap else None
@@ -352,6 +374,19 @@ class MultiLabelClassificationInterpretation(Interpretation):
     "Mistakes and thresholds of a model that gives any number of labels an item."
     thresh = 0.2  # where a label is given, in titles and tables; set it as you like
 
+    @classmethod
+    def from_learner(cls,
+        learn:Learner,    # a trained learner
+        ds_type:DatasetType=DatasetType.Valid, # which set to predict; the training set is read in order
+        activ:Callable|None=None, # from raw outputs to predictions; by default what belongs to the loss
+        tta:bool=False,   # predict as the mean of several augmented looks, see `learn.TTA`
+        thresh:float|None=None, # where a label is given; 0.2 by default
+    ) -> 'MultiLabelClassificationInterpretation':
+        "Predict a whole set, with a loss for each item."
+        res = super().from_learner(learn, ds_type, activ, tta)
+        if thresh is not None: res.thresh = thresh
+        return res
+
     def describe(self, i):
         said,true = self.preds[i] > self.thresh,self.y_true[i] > .5
         names = lambda mask: ';'.join(np.array(self.classes, dtype=object)[mask.numpy()])
@@ -408,14 +443,32 @@ def plot_top_losses(self:MultiLabelClassificationInterpretation,
 ):
     "The items with the largest losses: the labels that are true, and which were missed or given without reason."
     if not self.ds.x._square_show: return self._show_worst(k, largest)
-    def draw(axs, i):
-        d = self.describe(i)
-        lines = [f"{what}{d[k].replace(';', '; ')}" for what,k in (('', 'target'), ('missed: ', 'missed'), ('too many: ', 'too_many')) if d[k]]
-        self.ds[i][0].show(ax=axs[0])
-        wrapped = [o for line in lines for o in wrap(line, 36, max_lines=2, placeholder=' ...')]
-        axs[0].set_title('\n'.join(wrapped + [f'loss {self.losses[i]:.2f}']), fontsize=7)
     _,idxs = self.top_losses(k, largest)
-    fig = self._grid(idxs.tolist(), 1, draw, None, figsize)
+    fig = self._grid(idxs.tolist(), 1, self._draw, None, figsize)
+    return fig if return_fig else None
+
+@patch
+def _draw(self:MultiLabelClassificationInterpretation, axs, i:int):
+    "Item `i` on the first of `axs`, under what is true, missed and too much."
+    d = self.describe(i)
+    lines = [f"{what}{d[k].replace(';', '; ')}" for what,k in (('', 'target'), ('missed: ', 'missed'), ('too many: ', 'too_many')) if d[k]]
+    self.ds[i][0].show(ax=axs[0])
+    wrapped = [o for line in lines for o in wrap(line, 36, max_lines=2, placeholder=' ...')]
+    axs[0].set_title('\n'.join(wrapped + [f'loss {self.losses[i]:.2f}']), fontsize=7)
+
+@patch
+def plot_multi_top_losses(self:MultiLabelClassificationInterpretation,
+    samples:int=3,                # how many of them to show
+    figsize:tuple|None=None,      # inches
+    save_misclassified:bool=False,# give the inputs of all items that are wrong somewhere
+    return_fig:bool|None=None,    # give the figure
+) -> list|None:                   # inputs, the worst first
+    "How many items have a wrong label at `thresh`, and the worst of them."
+    _,idxs = self.top_losses()
+    wrong = [i for i in idxs.tolist() if ((self.preds[i] > self.thresh) != (self.y_true[i] > .5)).any()]
+    print(f'{len(wrong)} misclassified samples over {len(self)} samples in the validation set.')
+    fig = self._grid(wrong[:samples], 1, self._draw, None, figsize) if wrong and self.ds.x._square_show else None
+    if save_misclassified: return [self.ds[i][0] for i in wrong]
     return fig if return_fig else None
 
 # %% ../nbs/14_interpret.ipynb #9d5ffc00
@@ -466,7 +519,7 @@ class SegmentationInterpretation(_Confusion):
         "The `k` largest losses, and whose they are."
         return super().top_losses(sizes if isinstance(sizes, int) else k, largest)
 
-    def confusion_matrix(self) -> np.ndarray:
+    def confusion_matrix(self, slice_size:int=1) -> np.ndarray:
         "How many pixels of each class (rows) were called each class, Void left out."
         return self.cm.numpy()
 
@@ -580,11 +633,13 @@ class RegressionInterpretation(Interpretation):
 @patch
 def interpret(self:Learner,
     ds_type:DatasetType=DatasetType.Valid, # which set to predict; the training set is read in order
-    **kwargs,  # handed to `from_learner` of the kind: `void_code` for pixels
+    tta:bool=False, # predict as the mean of several augmented looks, see `learn.TTA`
+    **kwargs,  # handed to `from_learner` of the kind: `void_code` for pixels, `thresh` for several labels
 ) -> Interpretation: # of the kind that fits the labels
     "Predict a set, to look at the mistakes."
     y = self.data.dl(ds_type).dataset.y
     pixels = len(y) and getattr(getattr(y[0], 'data', None), 'ndim', 0) == 3
     kind = (MultiLabelClassificationInterpretation if isinstance(y, MultiCategoryList) else SegmentationInterpretation if pixels and hasattr(y, 'classes')
             else ClassificationInterpretation if isinstance(y, CategoryListBase) else RegressionInterpretation)
+    if tta: kwargs['tta'] = True
     return kind.from_learner(self, ds_type, **kwargs)

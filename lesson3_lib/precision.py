@@ -53,6 +53,7 @@ class MixedPrecision(LearnerCallback):
         clip:float|None=None,       # also clip the norm of the gradients
         flat_master:bool=False,     # accepted for older notebooks; weights are kept in 32 bits anyway
         max_scale:float=2**24,      # the factor stays below that
+        loss_fp32:bool=True,        # accepted for older notebooks; losses are always computed in 32 bits
     ):
         super().__init__(learn)
         self.device = learn.data.device.type
@@ -72,9 +73,9 @@ class MixedPrecision(LearnerCallback):
     def on_train_begin(self, **kwargs): self.learn.opt.scaler = self.scaler
     def on_batch_begin(self, **kwargs): self._open()
     def on_loss_begin(self, last_output, **kwargs):
+        self._close()
         return {'last_output': map_tensors(lambda t: t.float() if t.is_floating_point() else t, last_output)}
     def on_backward_begin(self, last_loss, **kwargs):
-        self._close()
         if self.scaler is not None: return {'last_loss': self.scaler.scale(last_loss)}
     def on_backward_end(self, skip_step, **kwargs):
         if self.clip is None or skip_step: return
@@ -101,6 +102,7 @@ def to_fp16(self:Learner,
     clip:float|None=None,       # also clip the norm of the gradients
     flat_master:bool=False,     # accepted for older notebooks
     max_scale:float=2**24,      # the factor stays below that
+    loss_fp32:bool=True,        # accepted for older notebooks; losses are always computed in 32 bits
     dtype:torch.dtype|None=None,# `torch.bfloat16` or `torch.float16`; what the device does well by default
 ) -> Learner:
     "Train and predict in 16 bits where the device does that well, and say so; where it does not, say that and change nothing."

@@ -193,7 +193,7 @@ def TTA(self:Learner,
 def show_results(self:Learner,
     ds_type:DatasetType=DatasetType.Valid, # of which set
     rows:int=5,      # how many items, or rows of items where they are shown in a square
-    **kwargs,        # to `analyze_pred` what it takes (`thresh`), the rest to the input list's `show_xyzs` (`figsize`)
+    **kwargs,        # to `analyze_pred` what it takes (`thresh`), the rest to the input list's `show_xyzs` (`figsize`, `return_fig`)
 ):
     "Show inputs, targets and predictions of the first items of a batch."
     ds,batch = self.dl(ds_type).dataset,self.data.one_batch(ds_type, detach=False, denorm=False, cpu=False)
@@ -205,7 +205,7 @@ def show_results(self:Learner,
     xs = [ds.x.reconstruct(grab_idx(x, i)) for i in range(n)]
     ys = [_item(ds, grab_idx(y, i), xs[i]) for i in range(n)]
     zs = [_item(ds, ds.y.analyze_pred(grab_idx(preds, i), **decide), xs[i]) for i in range(n)]
-    ds.x.show_xyzs(xs, ys, zs, **kwargs)
+    return ds.x.show_xyzs(xs, ys, zs, **kwargs)
 
 # %% ../nbs/09b_prediction.ipynb #392637aa
 @patch

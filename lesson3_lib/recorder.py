@@ -288,12 +288,14 @@ def plot_lr(self:Recorder,
 
 @patch
 def plot_metrics(self:Recorder,
+    skip_start:int=0,      # leave out this many epochs at the start
+    skip_end:int=0,        # and at the end
     return_fig:bool|None=None, # give the figure
     ax:Any=None,           # draw here: as many axes as there are metrics
 ):
     "Each metric over the epochs."
     import numpy as np
-    values = [[(i, float(m[j])) for i,m in enumerate(self.metrics) if j < len(m) and format_stat(m[j])] for j in range(len(self.metrics_names))]
+    values = [[(i, float(m[j])) for i,m in enumerate(self.metrics) if skip_start <= i < len(self.metrics)-skip_end and j < len(m) and format_stat(m[j])] for j in range(len(self.metrics_names))]
     if not any(values): raise ValueError("There is no metric to plot: pass `metrics=[...]` to the learner, and fit with a validation set.")
     axs = np.atleast_1d(get_ax(ax, 1, len(values), (4*len(values),3.5))).flatten()
     for ax,points,name in zip(axs, values, self.metrics_names):

@@ -31,27 +31,29 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score', 'ExplainedVariance',
            'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score', 'roc_curve', 'EpochMetric',
            'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler', 'OptimWrapper', 'SmoothenValue',
-           'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'LearnerCallback',
-           'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
-           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'TrackerCallback',
-           'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback',
-           'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze',
-           'ShowGraph', 'StopAfterNBatches', 'TensorBoardLogger', 'CheckpointCallback', 'setup_distrib', 'launch',
-           'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free',
-           'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem',
-           'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes',
-           'num_features_model', 'model_summary', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten',
-           'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans',
-           'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention',
-           'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model', 'split_model',
-           'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params', 'in_channels',
-           'bn_types', 'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
-           'SegmentationInterpretation', 'RegressionInterpretation', 'grad_cam', 'load_learner', 'AWD_LSTM',
-           'EmbeddingDropout', 'RNNDropout', 'WeightDropout', 'LinearDecoder', 'PoolingLinearClassifier',
-           'SequentialRNN', 'MultiBatchEncoder', 'awd_lstm_lm_config', 'awd_lstm_clas_config', 'get_language_model',
-           'get_text_classifier', 'awd_lstm_lm_split', 'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer',
-           'convert_weights', 'RNNLearner', 'LanguageLearner', 'language_model_learner', 'text_classifier_learner',
-           'decode_spec_tokens', 'pick_probs', 'TextClassificationInterpretation']
+           'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'add_metrics',
+           'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
+           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr',
+           'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
+           'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
+           'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter',
+           'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch', 'rank_distrib', 'num_distrib',
+           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
+           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
+           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
+           'layers_info', 'params_size', 'total_params', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View',
+           'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
+           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
+           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
+           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
+           'in_channels', 'bn_types', 'Interpretation', 'ClassificationInterpretation',
+           'MultiLabelClassificationInterpretation', 'SegmentationInterpretation', 'RegressionInterpretation',
+           'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout', 'WeightDropout', 'LinearDecoder',
+           'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder', 'awd_lstm_lm_config',
+           'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier', 'awd_lstm_lm_split',
+           'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner', 'LanguageLearner',
+           'language_model_learner', 'text_classifier_learner', 'decode_spec_tokens', 'pick_probs',
+           'TextClassificationInterpretation']
 
 # %% ../nbs/41_text.ipynb #86306468
 import csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings
@@ -166,16 +168,16 @@ _all_ = [
 # %% ../nbs/41_text.ipynb #671c5537
 from .callback import (
     Callback, CallbackHandler, OptimWrapper, SmoothenValue, annealing_no, annealing_linear, annealing_exp,
-    annealing_cos, annealing_poly)
+    annealing_cos, annealing_poly, add_metrics)
 from .recorder import LearnerCallback, Recorder
 from .learner import Learner, fit, validate, loss_batch
 import lesson3_lib.prediction, lesson3_lib.compiled
 from .finder import lr_find, LRFinder, LRAdvice
-from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc
+from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr
 from .callbacks import (
     TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
-    StopAfterNBatches, TensorBoardLogger)
+    StopAfterNBatches, LearnerTensorboardWriter, OverSamplingCallback)
 from .checkpoint import CheckpointCallback
 from .distributed import launch, setup_distrib
 from .precision import (
@@ -183,20 +185,20 @@ from .precision import (
     gpu_mem_get_used_no_cache, gpu_with_max_free_mem)
 from .hooks import (
     Hook, Hooks, hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model,
-    model_summary, dummy_eval, dummy_batch)
+    model_summary, layers_info, params_size, total_params, dummy_eval, dummy_batch)
 from .diagnose import Diagnosis
 
 # %% ../nbs/41_text.ipynb #23f4cd86
 _all_ = [
     Callback, CallbackHandler, OptimWrapper, SmoothenValue, annealing_no, annealing_linear, annealing_exp,
-    annealing_cos, annealing_poly, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find, LRFinder,
-    LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, TrackerCallback,
+    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find, LRFinder,
+    LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, TrackerCallback,
     EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback, CSVLogger,
     GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
-    TensorBoardLogger, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
+    LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
     gpu_mem_get_free_no_cache, gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks,
     hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model, model_summary,
-    dummy_eval, dummy_batch, Diagnosis]
+    layers_info, params_size, total_params, dummy_eval, dummy_batch, Diagnosis]
 
 # %% ../nbs/41_text.ipynb #71710aac
 from .layers import (

@@ -40,20 +40,21 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'as_metric', 'Callback', 'CallbackHandler', 'OptimWrapper', 'SmoothenValue', 'annealing_no',
            'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'add_metrics', 'LearnerCallback',
            'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
-           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'TrackerCallback',
-           'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback',
-           'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze',
-           'ShowGraph', 'StopAfterNBatches', 'TensorBoardLogger', 'CheckpointCallback', 'setup_distrib', 'launch',
-           'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free',
-           'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem',
-           'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes',
-           'num_features_model', 'model_summary', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten',
-           'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans',
-           'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention',
-           'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model', 'split_model',
-           'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params', 'in_channels',
-           'bn_types', 'first_layer', 'last_layer', 'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf',
-           'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
+           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr',
+           'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
+           'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
+           'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter',
+           'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch', 'rank_distrib', 'num_distrib',
+           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
+           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
+           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
+           'layers_info', 'params_size', 'total_params', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View',
+           'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
+           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
+           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
+           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
+           'in_channels', 'bn_types', 'first_layer', 'last_layer', 'one_param', 'split_model_idx', 'set_bn_eval',
+           'apply_leaf', 'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
            'SegmentationInterpretation', 'RegressionInterpretation', 'grad_cam', 'load_learner', 'models',
            'cnn_learner', 'create_cnn', 'create_cnn_model', 'create_body', 'create_head', 'has_pool_type', 'cnn_config',
            'DynamicUnet', 'UnetBlock', 'unet_learner', 'create_unet_model']
@@ -192,11 +193,11 @@ from .recorder import LearnerCallback, Recorder
 from .learner import Learner, fit, validate, loss_batch
 import lesson3_lib.prediction, lesson3_lib.compiled
 from .finder import lr_find, LRFinder, LRAdvice
-from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc
+from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr
 from .callbacks import (
     TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
-    StopAfterNBatches, TensorBoardLogger)
+    StopAfterNBatches, LearnerTensorboardWriter, OverSamplingCallback)
 from .checkpoint import CheckpointCallback
 from .distributed import launch, setup_distrib
 from .precision import (
@@ -204,20 +205,20 @@ from .precision import (
     gpu_mem_get_used_no_cache, gpu_with_max_free_mem)
 from .hooks import (
     Hook, Hooks, hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model,
-    model_summary, dummy_eval, dummy_batch)
+    model_summary, layers_info, params_size, total_params, dummy_eval, dummy_batch)
 from .diagnose import Diagnosis
 
 # %% ../nbs/40_vision.ipynb #23f4cd86
 _all_ = [
     Callback, CallbackHandler, OptimWrapper, SmoothenValue, annealing_no, annealing_linear, annealing_exp,
     annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find, LRFinder,
-    LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, TrackerCallback,
+    LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, TrackerCallback,
     EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback, CSVLogger,
     GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
-    TensorBoardLogger, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
+    LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
     gpu_mem_get_free_no_cache, gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks,
     hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model, model_summary,
-    dummy_eval, dummy_batch, Diagnosis]
+    layers_info, params_size, total_params, dummy_eval, dummy_batch, Diagnosis]
 
 # %% ../nbs/40_vision.ipynb #71710aac
 from .layers import (

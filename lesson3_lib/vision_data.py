@@ -152,6 +152,7 @@ def show_xys(self:ImageList,
     ys:list,              # their labels
     imgsize:float=4,      # inches a picture, where `figsize` is not given
     figsize:tuple|None=None, # of the whole figure
+    return_fig:bool|None=None, # give the figure
     **kwargs,             # for the pictures' `show`
 ):
     "A square grid of pictures, each with its label."
@@ -160,6 +161,7 @@ def show_xys(self:ImageList,
     for ax,x,y in zip(axs, xs, ys): x.show(ax=ax, y=y, **kwargs)
     for ax in axs[len(xs):]: ax.axis('off')
     fit_titles(axs)
+    return axs[0].figure if return_fig else None
 
 @patch
 def show_xyzs(self:ImageList,
@@ -168,6 +170,7 @@ def show_xyzs(self:ImageList,
     zs:list,              # what was predicted
     imgsize:float=4,      # inches a picture, where `figsize` is not given
     figsize:tuple|None=None, # of the whole figure
+    return_fig:bool|None=None, # give the figure
     **kwargs,             # for the pictures' `show`
 ):
     "Pictures with label and prediction: as two lines of a title, or drawn over two copies side by side."
@@ -181,6 +184,7 @@ def show_xyzs(self:ImageList,
         axs = subplots(len(xs), 2, imgsize, figsize, title='Ground truth/Predictions', weight='bold', size=14)
         for (left,right),x,y,z in zip(axs, xs, ys, zs): x.show(ax=left, y=y, **kwargs); x.show(ax=right, y=z, **kwargs)
         axs.flat[0].figure.tight_layout()
+    return axs.flat[0].figure if return_fig else None
 
 # %% ../nbs/06_vision_data.ipynb #d2cb1762
 imagenet_stats = ([0.485,0.456,0.406], [0.229,0.224,0.225])

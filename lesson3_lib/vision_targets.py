@@ -132,11 +132,12 @@ class MaskPairs(LabelList):
 class SegmentationItemList(ImageList):
     "Pictures whose labels are masks."
     _label_cls,_label_list,_square_show_res = SegmentationLabelList,MaskPairs,False
-    def show_xyzs(self, xs, ys, zs, imgsize=4, figsize=None, **kwargs):
+    def show_xyzs(self, xs, ys, zs, imgsize=4, figsize=None, return_fig=None, **kwargs):
         "Each picture under its mask and under the predicted one."
         axs = subplots(len(xs), 2, imgsize, figsize, title='Ground truth/Predictions', weight='bold', size=14)
         for (left,right),x,y,z in zip(axs, xs, ys, zs): x.show(ax=left, y=y, **kwargs); x.show(ax=right, y=z, **kwargs)
         axs.flat[0].figure.tight_layout()
+        return axs.flat[0].figure if return_fig else None
 
 # %% ../nbs/06b_vision_targets.ipynb #f888e205
 class PointsProcessor(PreProcessor):
@@ -211,14 +212,16 @@ class PointsItemList(ImageList):
 class ImageImageList(ImageList):
     "Pictures whose labels are pictures."
     _label_cls,_square_show,_square_show_res = ImageList,False,False
-    def show_xys(self, xs, ys, imgsize=4, figsize=None, **kwargs):
+    def show_xys(self, xs, ys, imgsize=4, figsize=None, return_fig=None, **kwargs):
         "Input and target, side by side."
         axs = subplots(len(xs), 2, imgsize, figsize)
         for (left,right),x,y in zip(axs, xs, ys): x.show(ax=left, **kwargs); y.show(ax=right, **kwargs)
         axs.flat[0].figure.tight_layout()
-    def show_xyzs(self, xs, ys, zs, imgsize=4, figsize=None, **kwargs):
+        return axs.flat[0].figure if return_fig else None
+    def show_xyzs(self, xs, ys, zs, imgsize=4, figsize=None, return_fig=None, **kwargs):
         "Input, prediction and target, side by side."
         axs = subplots(len(xs), 3, imgsize, figsize, title='Input / Prediction / Target', weight='bold', size=12)
         for row,*items in zip(axs, xs, zs, ys):
             for ax,o in zip(row, items): o.show(ax=ax, **kwargs)
         axs.flat[0].figure.tight_layout()
+        return axs.flat[0].figure if return_fig else None
