@@ -38,6 +38,8 @@ class CheckpointCallback(LearnerCallback):
     def on_train_begin(self, n_epochs, smoothener, callbacks, pbar, epoch, **kwargs):
         self.callbacks,self.smoothener,self.saved,self.due = callbacks,smoothener,None,False
         self.begin = epoch
+        if self.resume and self.file in self.learn.__dict__.get('_checkpointed', ()):
+            raise ValueError(f"{self.file.name} is the checkpoint of an earlier fit of this learner. Give each fit a name of its own, such as `CheckpointCallback(learn, 'stage-2')`, or pass `resume=False`.")
         self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), processes=num_distrib(), callbacks=[type(cb).__name__ for cb in callbacks])  # what must be the same for a run to go on
         write_tensors({}, self.file.with_name(f'.{self.file.name}.try'))  # a folder that cannot be written to is an error now, not after an epoch
         once(self._tidy)
@@ -76,7 +78,9 @@ class CheckpointCallback(LearnerCallback):
             self._write(dict(epoch=epoch, num_batch=num_batch, iteration=iteration))
 
     def on_train_end(self, exception, epoch, iteration, **kwargs):
-        if exception is None and epoch > self.begin: self._write(dict(epoch=epoch, num_batch=0, iteration=iteration), done=True)
+        if exception is not None or epoch <= self.begin: return
+        self._write(dict(epoch=epoch, num_batch=0, iteration=iteration), done=True)
+        self.learn.__dict__.setdefault('_checkpointed', set()).add(self.file)
 
 # %% ../nbs/11a_checkpoint.ipynb #80942ddb
 @patch
