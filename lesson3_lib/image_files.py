@@ -63,7 +63,7 @@ def verify_images(
     "Decode every picture in a folder, to find those that cannot be."
     files = get_image_files(path, recurse=recurse) if isinstance(path, (str,os.PathLike)) else [Path(o) for o in path]
     if dest is not None and isinstance(path, (str,os.PathLike)): dest = Path(path)/dest
-    with ThreadPoolExecutor(max_workers) as pool:
+    with ThreadPoolExecutor(max(max_workers, 1)) as pool:
         faults = list(progress(pool.map(lambda o: verify_image(o, 0, delete, max_size, dest, **kwargs), files), total=len(files), desc='verify'))
     return {f:why for f,why in zip(files, faults) if why is not None}
 
@@ -118,6 +118,6 @@ def download_images(
     lines = [o.strip() for o in (Path(urls).read_text().splitlines() if isinstance(urls, (str,os.PathLike)) else urls)]
     urls = [o for o in lines if o][:max_pics]
     Path(dest).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(max_workers) as pool:
+    with ThreadPoolExecutor(max(max_workers, 1)) as pool:
         jobs = pool.map(lambda p: download_image(p[1], Path(dest)/f'{p[0]:08d}', timeout, max_bytes), enumerate(urls))
         return {u:why for u,why in zip(urls, progress(jobs, total=len(urls), desc='download')) if why is not None}

@@ -172,7 +172,8 @@ def as_hw(
 ) -> tuple[int,int]:
     "(height, width). Raises `ValueError` for anything that is no size in whole pixels."
     hw = (size,size) if isinstance(size, int) or np.ndim(size) == 0 else tuple(size)
-    if len(hw) != 2 or not all(isinstance(o, (int,float,np.number)) and o >= 1 and o == o//1 for o in hw): raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
+    hw = [o.item() if hasattr(o, 'item') else o for o in hw]
+    if len(hw) != 2 or not all(isinstance(o, (int,float)) and o >= 1 and o == o//1 for o in hw): raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
     return int(hw[0]),int(hw[1])
 
 def _start(rest:int, pct:float) -> int:

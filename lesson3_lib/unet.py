@@ -6,7 +6,7 @@
 __all__ = ['body_steps', 'skip_layers', 'resize_to', 'UnetBlock', 'DynamicUnet', 'create_unet_model', 'unet_learner']
 
 # %% ../nbs/13_unet.ipynb #2dfe20f8
-import sys
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -187,4 +187,4 @@ def unet_learner(
     return learn
 
 @patch(as_prop=True)
-def unet(self:Models): "This module, where the course's notebooks look for it: `models.unet.DynamicUnet`."; return sys.modules[__name__]
+def unet(self:Models): "This module, where the course's notebooks look for it: `models.unet.DynamicUnet`."; return importlib.import_module('lesson3_lib.unet')
