@@ -172,6 +172,8 @@ def _first_member(fn:Path):
     if len(names) != 1: raise ValueError(f"{fn} holds {len(names)} files, not one table: unpack it, and name the one you want.")
     return z.open(names[0])
 
+def _guess_encoding(start:bytes) -> str: return 'utf-16' if start[:2] in (b'\xff\xfe', b'\xfe\xff') else 'latin-1'
+
 def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataFrame:
     """The csv file `fn`. Raises `FileNotFoundError`, or `ValueError` where it cannot be parsed or decoded, naming the file.
 
@@ -187,7 +189,7 @@ def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataF
         f.seek(0)
         with f: return pd.read_csv(f, sep=sep, header=header)
     except UnicodeDecodeError as e:
-        raise ValueError(f"{fn} is not UTF-8 (byte {e.object[e.start]:#x} at {e.start}): read it with `pd.read_csv(..., encoding='latin-1')`, say, and pass the table to `from_df`.") from None
+        raise ValueError(f"{fn} is not UTF-8 (byte {e.object[e.start]:#x} at {e.start}): read it with `pd.read_csv(..., encoding={_guess_encoding(line)!r})`, say, and pass the table to `from_df`.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e: raise ValueError(f"{fn} cannot be read as a table: {e}") from None
 
 def get_files(

@@ -28,7 +28,7 @@ from .interpret import ClassificationInterpretation
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .metrics import accuracy
 from .sealed import parse_json
-from .text_data import show_table
+from .text_data import TextClasDataBunch, TextLMDataBunch, show_table
 from .text_transform import BOS, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 
 # %% ../nbs/19_text_learner.ipynb #e479e556
@@ -153,6 +153,10 @@ def _pretrained_files(learn, pretrained_fnames):
 
 def _arch_name(arch): return arch if isinstance(arch, str) else arch.__name__ if arch is AWD_LSTM else {'custom': f'{arch.__module__}.{arch.__qualname__}'}
 
+def _check_kind(data, wrong:type, what:str, help:str):
+    "Raise `ValueError` for data of the other kind."
+    if isinstance(data, wrong): raise ValueError(f"This data holds {what}, a {type(data).__name__}. {help}.")
+
 def language_model_learner(
     data,                      # language-model data (`label_for_lm`, `TextLMDataBunch`)
     arch:type|str=AWD_LSTM,    # the encoder
@@ -163,6 +167,7 @@ def language_model_learner(
     **learn_kwargs,            # handed to `RNNLearner`
 ) -> LanguageLearner:          # frozen up to its last group where pretrained
     "A learner that guesses the next word."
+    _check_kind(data, TextClasDataBunch, 'texts with labels', 'Label them for a language model: `label_for_lm()`, or `TextLMDataBunch`')
     args = dict(vocab_sz=len(data.train_ds.vocab.itos), config=config, drop_mult=drop_mult)
     learn = LanguageLearner(data, get_language_model(arch, **args), split_func=awd_lstm_lm_split, **learn_kwargs)
     learn.arch_spec = {'builder':'lm', 'args':{'arch':_arch_name(arch), **args, 'config':{**awd_lstm_lm_config, **ifnone(config, {})}}}
@@ -312,6 +317,7 @@ def text_classifier_learner(
     **learn_kwargs,            # handed to `RNNLearner`
 ) -> RNNLearner:               # frozen up to the head where pretrained
     "A learner that judges whole documents."
+    _check_kind(data, TextLMDataBunch, 'texts without labels', 'Label them (`label_from_df`, `label_from_folder`), or use `TextClasDataBunch`')
     args = dict(vocab_sz=len(data.train_ds.vocab.itos), n_class=data.c, bptt=bptt, max_len=max_len, config=config, drop_mult=drop_mult,
                 lin_ftrs=lin_ftrs, ps=ps, pad_idx=getattr(data.train_ds, 'pad_idx', 1))
     learn = RNNLearner(data, get_text_classifier(arch, **args), split_func=awd_lstm_clas_split, **learn_kwargs)
