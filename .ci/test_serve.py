@@ -19,6 +19,7 @@ def make_exports(home:Path):
     set_seed(0)
     tiles, scenes = sample_data('planet', 24, size=64, dest=home), sample_data('camvid', 8, size=(48,64), dest=home)
     films = pd.read_csv(sample_data('imdb', 100, dest=home)/'texts.csv')
+    films['label'] = films.label.map({'positive':'<i>liked</i>', 'negative':'not liked'})  # a name that must not become HTML
     films['text'] = films.text.str.split().str[:50].str.join(' ')
     bunch = lambda o, **kw: o.transform(get_transforms(), **kw).databunch(bs=8, num_workers=0, path=home).normalize(imagenet_stats)
     kw = dict(pretrained=False, silent=True)
@@ -27,11 +28,11 @@ def make_exports(home:Path):
                  .label_from_func(lambda o: scenes/'labels'/f'{o.stem}_P{o.suffix}', classes=np.loadtxt(scenes/'codes.txt', dtype=str)), size=(48,64), tfm_y=True)
     point = bunch(PointsItemList.from_folder(tiles/'train-jpg').split_by_rand_pct(0.2, seed=0).label_from_func(lambda o: tensor([[20.,30.]])), size=(48,64), tfm_y=True)
     text = TextList.from_df(films, home, cols='text').split_by_rand_pct(0.2, seed=0).label_from_df(cols='label').databunch(bs=16)
-    learners = {'tags':cnn_learner(tags, models.squeezenet1_1, **kw), 'mask':unet_learner(mask, models.squeezenet1_1, **kw), 'points':cnn_learner(point, models.squeezenet1_1, **kw),
+    learners = {'tags':cnn_learner(tags, models.squeezenet1_1, **kw), 'mask':unet_learner(mask, models.squeezenet1_1, **kw), 'points':cnn_learner(point, models.squeezenet1_1, y_range=(-0.9,0.9), **kw),
                 'text':text_classifier_learner(text, AWD_LSTM, config=dict(emb_sz=24, n_hid=32, n_layers=2), drop_mult=0.2, **kw)}
     learners['text'].fit_one_cycle(4, 2e-2)
     tile, scene = get_image_files(tiles/'test-jpg')[0], get_image_files(scenes/'images')[0]
-    review = "I saw it at a festival. The music isn't dull at all, a wonderful film! <b>Don't</b> miss it."
+    review = "I saw it at a festival. The music isn't dull at all, a wonderful film! Don't miss it."
     items, said = {'tags':tile, 'mask':scene, 'points':tile, 'text':review}, {}
     for k,learn in learners.items():
         learn.export(f'{k}.zip')
@@ -130,13 +131,12 @@ def test_points(page, url, item, said):
     text = page.find_element('id', 'value').text
     nums = [float(o) for o in re.findall(r'-?\d+\.\d', text)]
     assert abs(nums[0]-x) < 0.1 and abs(nums[1]-y) < 0.1, (text, x, y)
-    if 1 < x < 63 and 1 < y < 47:
-        rgb = page.execute_script(f"const c = document.getElementById('picture'), s = c.width/64; return [...c.getContext('2d').getImageData({x}*s, {y}*s, 1, 1).data]")
-        assert rgb[:3] == [230,25,75], rgb
+    rgb = page.execute_script(f"const c = document.getElementById('picture'), s = c.width/64; return [...c.getContext('2d').getImageData({x}*s, {y}*s, 1, 1).data]")
+    assert rgb[:3] == [230,25,75], rgb
     shot(page, 'points')
 
 def test_text(page, url, item, said):
-    "a review is judged: the sentiment, and its words in colour, HTML shown as it was written"
+    "a review is judged: the sentiment, and its words in colour; a class whose name is HTML shows as it is written"
     assert 'which class' in opened(page, url)
     page.find_element('id', 'text').send_keys(item)
     page.find_element('id', 'send').click()
@@ -145,7 +145,7 @@ def test_text(page, url, item, said):
     assert first == said['label'], (first, said['label'])
     text = ' '.join(w for w,_,_ in words)
     assert 'festival' in text and 'wonderful' in text and all('--pro' in b if e > 0 else '--contra' in b for _,e,b in words if e), words
-    assert page.execute_script("return document.querySelectorAll('#words b').length") == 0 and '<' in text
+    assert '<i>liked</i>' in page.find_element('id', 'about').text and page.execute_script("return document.querySelectorAll('i').length") == 0
     assert len({b for _,_,b in words}) > 2
     shot(page, 'text')
 

@@ -129,14 +129,17 @@ def _stage(learn:Learner, name:str, epochs:int, lr, tell:Callable=print, **kw):
 def save_figure(
     draw:Callable,   # called with a list of `n` matplotlib axes, to draw into
     file:Path,       # PNG to write
-    n:int=1,         # axes, side by side
+    n:int=1,         # axes
+    cols:int|None=None, # of them side by side; all by default
 ):
     "A picture in a file, without any window."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(5*n,3.5), layout='tight')
+    cols = cols or n
+    rows = -(-n//cols)
+    fig = Figure(figsize=(5*cols,3.5*rows), layout='tight')
     FigureCanvasAgg(fig)
-    draw(list(np.atleast_1d(fig.subplots(1, n))))
+    draw(list(fig.subplots(rows, cols, squeeze=False).flat))
     fig.savefig(file, dpi=90)
 
 def _train_vision(learn:Learner, epochs:int, lr:float, tell:Callable=print):
@@ -242,5 +245,5 @@ def _results_picture(
             said = learn.predict(ds.x.items[i])[0]
             for ax,label,title in ((axs[2*i], y, 'is'), (axs[2*i+1], said, 'said')):
                 over = hasattr(label, 'show') and hasattr(label, 'size')
-                x.show(ax=ax, y=label if over else None, title=title if over else f'{title}: {label}'[:60])
-    save_figure(draw, file, 2*n)
+                x.show(ax=ax, y=label if over else None, title=title if over else f'{title}: {label}'.replace(';', ', ')[:60])
+    save_figure(draw, file, 2*n, 2)
