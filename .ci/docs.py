@@ -105,6 +105,7 @@ def fix_links(md:str, cfg, names:dict, anchors:dict) -> str:
         return f'{page}.html' + (f'#{anchor}' if anchor else '')
     def source(m): return f'source/{m.group(1)}.html' + (f'#L{m.group(2)}' if m.group(2) else '')
     def chapter(m): return f']({names.get(m.group(1), m.group(1))}.html{m.group(2) or ""})'
+    md = re.sub(r'\[([^\[\]]*)\[(`[^`]+`)\]\([^)]*\)([^\[\]]*)\]\(', r'[\1\2\3](', md)  # nbdev links names within a link's words, too
     md = re.sub(re.escape(site_url(cfg)) + r'([\w-]+)\.html#([^\s()"]+)', name, md)
     md = md.replace(site_url(cfg), '')
     md = re.sub(re.escape(f'{cfg.git_url}/blob/{cfg.branch}/{LIB.name}/') + r'(\w+)\.py(?:#L(\d+)|#LNone)?', source, md)
@@ -131,7 +132,7 @@ def math_pages(md:str) -> str:
         block = m.group(1) is not None
         tex = (m.group(1) or m.group(2)).strip()
         ml = convert(tex.replace('\n', ' '), display='block' if block else 'inline')
-        return f'\n\n```{{=html}}\n<div class="formula">{ml}</div>\n```\n\n' if block else f'`{ml}`{{=html}}'
+        return f'\n\n```{{=html}}\n<div class="formula">{ml}</div>\n```\n\n' if block else re.sub(r'>([^<]+)<', lambda t: '>' + re.sub(r'[*_`\[\]\\~^$]', lambda o: f'&#{ord(o.group(0))};', t.group(1)) + '<', ml)
     parts = re.split(r'(^```.*?^```|`[^`\n]+`)', md, flags=re.S|re.M)  # code stays
     tex = re.compile(r'\$\$(.+?)\$\$|(?<![\\$\w])\$(?!\s)([^$\n]+?)(?<![\s\\])\$(?![\d$])', re.S)
     return ''.join(p if i%2 else tex.sub(formula, p) for i,p in enumerate(parts))

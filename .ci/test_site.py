@@ -36,7 +36,9 @@ Promise.all(imgs.map(o => o.complete ? 0 : new Promise(r => { o.onload = o.onerr
   const wide = Math.max(document.documentElement.scrollWidth - w, ...who.map(o => Math.ceil(o.getBoundingClientRect().right - w)), 0);
   done({missing: imgs.filter(o => !o.naturalWidth).map(o => o.getAttribute('src').slice(0, 80)), wide,
         who: who.slice(0, 3).map(o => o.outerHTML.slice(0, 80)), title: document.title,
-        words: (document.querySelector('main') || document.body).innerText.trim().length,
+        raw: [...document.querySelectorAll('main :is(p, li, td, h1, h2, h3)')].map(o => { const c = o.cloneNode(true); c.querySelectorAll('code, pre').forEach(d => d.remove());
+      return (c.textContent.match(/.{0,20}(\\{=html\\}|\\]\\(|<math|:::|\\$\\$).{0,20}/) || [''])[0]; }).filter(o => o).slice(0, 3),
+    words: (document.querySelector('main') || document.body).innerText.trim().length,
         light: getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)/765});
 });
 """
@@ -46,6 +48,7 @@ def look(page, dark:bool) -> list[str]:
     o = page.execute_async_script(LOOK)
     res = [f'picture {p} is missing' for p in o['missing']] + console_errors(page)
     if o['wide'] > 0: res.append(f'{o["wide"]} px wider than the screen: {"; ".join(o["who"]) or "?"}')
+    res += [f'Markdown that was not understood: {t}' for t in o['raw']]
     if not o['title'] or o['words'] < 20: res.append('no title or nothing to read')
     if (o['light'] < .5) != dark: res.append(f'is {"light" if dark else "dark"} where the reader asked for {"dark" if dark else "light"}')
     return res
