@@ -115,7 +115,7 @@ def _find_lr(args):
     from lesson3_lib import finder
     recipe,s,out = _settings(args)
     learn = new_learner(recipe, s, out)
-    print(learn.lr_find(num_it=args.num_it))
+    print(repr(learn.lr_find(num_it=args.num_it)))
     save_figure(lambda axs: learn.recorder.plot(suggestion=True, ax=axs[0]), out/'lr_find.png')
     print(f"the picture: {out/'lr_find.png'}")
 
