@@ -370,7 +370,7 @@ def subplots(
     return axs
 
 def plot_multi(func:Callable, r:int=1, c:int=1, figsize:tuple=(12,6), return_fig:bool|None=None):
-    "Call `func(row, column, axes)` for each place of a grid of `r` rows and `c` columns. `figsize` is in inches."
+    "Call `func(row, column, axes)` for each place of a grid of `r` rows and `c` columns. `figsize` is in inches. `return_fig`: give the figure."
     axs = subplots(r, c, figsize=figsize)
     for i in range(r):
         for j in range(c): func(i, j, axs[i,j])
