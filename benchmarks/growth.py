@@ -24,7 +24,7 @@ def images(n):
     return lambda: one_pass(data.train_dl)
 
 def size(n):
-    data = tiles('ours', make_tiles(400), size=n, bs=16)
+    data = tiles('ours', make_tiles(400), size=round(n**.5), bs=16)
     return lambda: one_pass(data.train_dl)
 
 def workers(n):
@@ -107,7 +107,7 @@ def corpus(mb):
 
 SERIES = { # the points, what is counted, what is done
     'images':   ([1000,3000,10_000,30_000,100_000], 'pictures', 'an epoch of loading at 64 pixels'),
-    'size':     ([32,64,128,256,512], 'pixels a side', 'an epoch of loading 320 tiles of 256x256'),
+    'size':     ([32**2,64**2,128**2,256**2,512**2], 'pixels of a picture', 'an epoch of loading 320 tiles of 256x256'),
     'workers':  ([0,1,2,4], 'workers', 'an epoch of loading 1,280 tiles at 128'),
     'files':    ([1000,10_000,100_000], 'files', 'folder to first batch'),
     'rows':     ([1000,10_000,100_000,1_000_000], 'rows', 'table to first batch'),
