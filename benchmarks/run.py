@@ -77,9 +77,17 @@ def make_tiles(n:int) -> Path:
     return path
 
 def make_scenes(n:int) -> Path:
-    "Drawn street scenes of 480x360 with their masks."
+    "`n` street scenes of 480x360 with their masks: drawn ones, over and over under other names."
     from lesson3_lib.samples import sample_data
-    return sample_data('camvid', n=n, size=(360,480))
+    src = sample_data('camvid', n=min(n, 160), size=(360,480))
+    path,pictures = fresh(f'scenes-{n}'),sorted((src/'images').iterdir())
+    for o in ('images','labels'): (path/o).mkdir()
+    shutil.copy(src/'codes.txt', path)
+    for i in range(n):
+        o = pictures[i % len(pictures)]
+        (path/'images'/f'{i}.png').symlink_to(o.resolve())
+        (path/'labels'/f'{i}_P.png').symlink_to((src/'labels'/f'{o.stem}_P.png').resolve())
+    return path
 
 def make_reviews(n:int, joined:int=1) -> Path:
     "`texts.csv` with `n` texts of `joined` reviews each: those there are, drawn ones or the course's, over and over."
@@ -92,7 +100,7 @@ def make_reviews(n:int, joined:int=1) -> Path:
     df.groupby(df.index//joined).agg({'label':'first', 'text':' '.join}).to_csv(path/'texts.csv', index=False)
     return path
 
-DATA = {'tiles':lambda: make_tiles(1600), 'few tiles':lambda: make_tiles(400), 'scenes':lambda: make_scenes(160), 'few scenes':lambda: make_scenes(50),
+DATA = {'tiles':lambda: make_tiles(1600), 'few tiles':lambda: make_tiles(400), 'scenes':lambda: make_scenes(700), 'few scenes':lambda: make_scenes(50),
         'reviews':lambda: make_reviews(20_000), 'few reviews':lambda: make_reviews(1000), 'long reviews':lambda: make_reviews(60, joined=8), None:lambda: OUT}
 
 # ---------------------------------------------------------------- measuring
