@@ -48,7 +48,7 @@ def prepare(
     max_pixels:int=50_000_000, # of a picture in its file
     max_words:int=20_000,      # of a text, tokens counted
 ):                           # a pair (input, 0): what a loader collates
-    "`item` as the validation set would read it. Raises `TooLarge`, and `ValueError` for what cannot be read. `learn`: whose transforms are applied."
+    "`item` as the validation set would read it. Raises `TooLarge`, and `ValueError` for what cannot be read."
     if isinstance(item, bytes) and isinstance(learn.data.single_ds.x, ImageList):
         h,w = read_header(item).size or ImageFile(item).size
         if h*w > max_pixels: raise TooLarge(f"The picture has {w}x{h} pixels, more than the {max_pixels:,} allowed: make it smaller first.")
@@ -74,7 +74,7 @@ def predict_many(
     learn:Learner,     # who is asked
     samples:list,      # from `prepare`, all of one `group_of`
 ) -> list[Tensor]:     # for each: activated predictions on the CPU, as `learn.predict` gives them last
-    "Predictions for all `samples`, in one forward pass. `learn`: what is asked."
+    "Predictions for all `samples`, in one forward pass."
     dl = learn.data.single_dl
     preds = learn.pred_batch(batch=dl.proc_batch(dl.collate_fn(samples)))
     return [grab_idx(preds, i) for i in range(len(samples))]

@@ -82,7 +82,7 @@ def check_device() -> list[Finding]:
 def check_speed(
     seconds:float=0.2, # for each of three measurements
 ) -> list[Finding]:
-    "What half precision and channels_last buy on this machine. `seconds`: for each measurement, about."
+    "What half precision and channels_last buy on this machine."
     s = measure_speed(seconds=seconds)
     last,half = s['float32']/s['channels_last'],s['channels_last']/s['bfloat16']
     return [Finding(None, 'channels_last', f'{last:.1f}x the speed of the plain order (a convolution: {1e3*s["channels_last"]:.1f} ms)'),

@@ -186,9 +186,7 @@ class Recipe:
     def path(self,
         s:Settings, # what was chosen
     ) -> Path:
-        """The folder of the data: found, drawn, or fetched. Raises `ConnectionError` or `FileNotFoundError`, naming LESSON3_ARCHIVES, where real data cannot be had.
-
-        `s`: the settings."""
+        "The folder of the data: found, drawn, or fetched. Raises `ConnectionError` or `FileNotFoundError`, naming LESSON3_ARCHIVES, where real data cannot be had."
         if self.url is None:
             if s.path is None: raise ValueError("Own pictures need `--path`, the folder they are in.")
             if not Path(s.path).is_dir(): raise FileNotFoundError(f"There is no folder {s.path}.")

@@ -84,7 +84,7 @@ class Answering:
         body:bytes,   # as it came
         kind:str='',  # the media type it came with
     ) -> bytes|str:
-        "The picture or text in a body. Raises `Refused` for what is neither, or not what this learner takes. `body`: what the request carries."
+        "The picture or text in a body. Raises `Refused` for what is neither, or not what this learner takes."
         kind = kind.partition(';')[0].strip().lower()
         if kind.startswith('multipart/'): raise Refused(415, "A form was sent, and the body should be the file itself: `curl --data-binary @FILE` rather than `-F`.")
         wrong = kind.startswith(('text/','application/json')) if self.takes == 'image' else kind.startswith(('image/','audio/','video/'))
