@@ -19,7 +19,7 @@ def make_exports(home:Path, kinds):
     from lesson3_lib.text import AWD_LSTM, TextList, text_classifier_learner
     set_seed(0)
     tiles = sample_data('planet', 24, size=64, dest=home)
-    bunch = lambda o, **kw: o.transform(get_transforms(), **kw).databunch(bs=8, num_workers=0, path=home).normalize(imagenet_stats)
+    bunch = lambda o, **kw: o.transform(get_transforms(), **kw).databunch(bs=4, num_workers=0, path=home).normalize(imagenet_stats)
     kw = dict(pretrained=False, silent=True)
     def tags():
         names = pd.read_csv(tiles/'train_v2.csv').tags.str.split().explode().unique().tolist()
