@@ -144,6 +144,7 @@ async def read_body(
     limits:Limits,  # bytes and seconds
 ) -> bytes:
     "The body, counted while it comes. Raises `Refused` as soon as it is too large or too late."
+    from starlette.requests import ClientDisconnect
     parts,n = [],0
     try:
         async with asyncio.timeout(limits.seconds):
@@ -152,6 +153,7 @@ async def read_body(
                 if n > limits.bytes: raise Refused(413, _too_many_bytes(limits))
                 parts.append(part)
     except TimeoutError: raise Refused(408, f"The body did not come within {limits.seconds:g} seconds.") from None
+    except ClientDisconnect: raise Refused(400, "The sender went away before the body was whole.") from None
     return b''.join(parts)
 
 def make_app(
