@@ -82,7 +82,8 @@ def document(n):
 def reading(n):
     "A training step of the default classifier on 4 documents of `n` tokens; of long ones it remembers the last 1,400 tokens only."
     import torch
-    from lesson3_lib.awd_lstm import AWD_LSTM, get_text_classifier
+    from lesson3_lib.awd_lstm import AWD_LSTM
+    from lesson3_lib.text_classifier import get_text_classifier
     net = get_text_classifier(AWD_LSTM, 10_000, 2)
     def work():
         net.reset()

@@ -5,26 +5,17 @@
 # %% auto #0
 __all__ = ['awd_lstm_lm_config', 'awd_lstm_clas_config', 'dropout_mask', 'RNNDropout', 'EmbeddingDropout', 'WeightDropout',
            'lstm_layer', 'DroppedLSTM', 'AWD_LSTM', 'LinearDecoder', 'SequentialRNN', 'awd_lstm_lm_split',
-           'awd_lstm_clas_split', 'get_language_model', 'activation_penalty', 'slowness_penalty', 'RNNTrainer',
-           'masked_concat_pool', 'MultiBatchEncoder', 'PoolingLinearClassifier', 'get_text_classifier',
-           'convert_weights', 'read_weights', 'load_pretrained_lm']
+           'get_language_model']
 
 # %% ../nbs/18_awd_lstm.ipynb #9b42ce2b
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from fastcore.basics import ifnone
-
-from .core import to_detach
-from .layers import bn_drop_lin
-from .learner import LearnerCallback, bare_model
-from .sealed import check_tensor_file
-from .text_transform import read_itos
 
 # %% ../nbs/18_awd_lstm.ipynb #3983f63d
 def dropout_mask(
@@ -299,11 +290,6 @@ def awd_lstm_lm_split(model:nn.Module) -> list[list[nn.Module]]: # one group for
     "The layer groups of a language model. `model`: as `get_language_model` builds it."
     return [[rnn,dp] for rnn,dp in zip(model[0].rnns, model[0].hidden_dps)] + [[model[0].encoder, model[0].encoder_dp, model[1]]]
 
-def awd_lstm_clas_split(model:nn.Module) -> list[list[nn.Module]]: # words, one group for each layer, the head
-    "The layer groups of a text classifier: what is unfrozen last comes first. `model`: as `get_text_classifier` builds it."
-    enc = model[0].module
-    return [[enc.encoder, enc.encoder_dp]] + [[rnn,dp] for rnn,dp in zip(enc.rnns, enc.hidden_dps)] + [[model[1]]]
-
 def _text_arch(arch):
     "The class that `arch` names. Raises `ValueError` for what this library does not have."
     if arch=='AWD_LSTM': return AWD_LSTM
@@ -331,223 +317,3 @@ def get_language_model(
     tie,output_p,bias = (config.pop(k) for k in ('tie_weights','output_p','out_bias'))
     encoder = arch(vocab_sz, **config)
     return SequentialRNN(encoder, LinearDecoder(vocab_sz, config['emb_sz'], output_p, encoder.encoder if tie else None, bias))
-
-# %% ../nbs/18_awd_lstm.ipynb #09c3e895
-def activation_penalty(
-    out:Tensor,  # (batch, time, features), after dropout
-) -> Tensor:     # scalar
-    "AR: how large the activations are."
-    return out.float().square().mean()
-
-def slowness_penalty(
-    raw:Tensor,  # (batch, time, features), before dropout
-) -> Tensor:     # scalar; 0 for a single step
-    "TAR: how much the activations change from step to step."
-    return (raw[:,1:]-raw[:,:-1]).float().square().mean() if raw.shape[1]>1 else raw.new_zeros(())
-
-# %% ../nbs/18_awd_lstm.ipynb #b8ac9412
-class RNNTrainer(LearnerCallback):
-    "Trains a model that returns `(scores, raw_outputs, outputs)`: unpacks it, adds AR and TAR, empties the memory where the text begins anew."
-    def __init__(self,
-        learn,            # the learner
-        bptt:int=70,      # length of a piece, for the record
-        alpha:float=2.,   # weight of AR
-        beta:float=1.,    # weight of TAR
-    ):
-        super().__init__(learn)
-        self.bptt,self.alpha,self.beta,self._train,self._resumed,self.raw_out,self.out = bptt,alpha,beta,None,False,None,None
-
-    def on_epoch_begin(self, **kwargs):
-        if not self._resumed: self._train = None
-
-    def on_batch_begin(self, train, **kwargs):
-        "A change from training to validation or back is another text."
-        if train is not self._train: bare_model(self.learn.model).reset()
-        self._train,self._resumed = train,False
-
-    def on_loss_begin(self, last_output, **kwargs):
-        "Keep the activations for the penalties, go on with the scores."
-        scores,self.raw_out,self.out = last_output
-        return {'last_output': scores}
-
-    def on_backward_begin(self, last_loss, **kwargs):
-        "Add the penalties to the loss that is trained, not to the one that is recorded."
-        if self.alpha: last_loss = last_loss + self.alpha*activation_penalty(self.out[-1])
-        if self.beta:  last_loss = last_loss + self.beta*slowness_penalty(self.raw_out[-1])
-        return {'last_loss': last_loss}
-
-    def on_batch_end(self, **kwargs): self.raw_out = self.out = None
-    def on_train_end(self, **kwargs): self.raw_out = self.out = None
-
-    def state_dict(self) -> dict:
-        "What a run that is resumed in the middle of an epoch needs: the memory of the text read so far."
-        return {'train': self._train, 'hidden': [list(m.hidden) if m.hidden else None for m in self._encoders()]}
-
-    def load_state_dict(self, state:dict):
-        "Take the memory up again. `state`: what `state_dict` gave."
-        self._train,self._resumed = state['train'],True
-        for m,h in zip(self._encoders(), state['hidden']): m.hidden = None if h is None else [tuple(o.to(m.encoder.weight.device) for o in hc) for hc in h]
-
-    def _encoders(self): return [m for m in self.learn.model.modules() if isinstance(m, AWD_LSTM)]
-
-# %% ../nbs/18_awd_lstm.ipynb #ab74f5bb
-def masked_concat_pool(
-    output:Tensor, # (batch, time, features)
-    mask:Tensor,   # (batch, time) bool, True for padding
-) -> Tensor:       # (batch, 3*features): last, maximum, mean over the words; zeros for a document without a word
-    "One vector for a document of any length."
-    output,pad = output.float(),mask[...,None]
-    lens = (~mask).sum(1, keepdim=True)
-    last = torch.where(mask, 0, torch.arange(mask.shape[1], device=mask.device)).amax(1)
-    last = output[torch.arange(len(output), device=mask.device), last]
-    largest = output.masked_fill(pad, -torch.inf).amax(1)
-    mean = output.masked_fill(pad, 0).sum(1) / lens.clamp(min=1)
-    return torch.cat([last,largest,mean], 1).masked_fill(lens==0, 0)
-
-# %% ../nbs/18_awd_lstm.ipynb #d069838b
-class MultiBatchEncoder(nn.Module):
-    "Reads whole documents with `module`, piece by piece."
-    def __init__(self,
-        bptt:int,          # words a piece
-        max_len:int,       # words at the end whose activations are kept
-        module:AWD_LSTM,   # the encoder
-        pad_idx:int=1,     # the number of the padding word
-    ):
-        super().__init__()
-        if bptt<1 or max_len<1: raise ValueError(f"`bptt` and `max_len` count words and must be at least 1, got {bptt} and {max_len}.")
-        self.bptt,self.max_len,self.module,self.pad_idx = bptt,max_len,module,pad_idx
-
-    def reset(self):
-        "Forget the text read so far."
-        self.module.reset()
-
-    def forward(self,
-        input:Tensor, # (batch, time) word numbers, padding in front (or behind)
-    ) -> tuple[list,list,Tensor]: # [output], [output after dropout], each (batch, <=max_len, emb_sz), and where they are padding
-        "The last layer's outputs for the last `max_len` words."
-        sl = input.shape[1]
-        cut = max(0, sl-self.max_len)
-        pad = input==self.pad_idx
-        before = pad.cumprod(1).bool()  # padding in front; padding behind does no harm
-        # when each document begins: asking costs nothing on a CPU, and would stall a GPU
-        starts = before.sum(1) if input.device.type=='cpu' else None
-        weights,hidden = self.module.draw(),self.module.empty(len(input))
-        with torch.no_grad():
-            for s in self._pieces(0, cut):
-                _,hidden = self._piece(None, input, before, s, starts, hidden, weights)
-        kept,outs = self.module.embed(input[:,cut:]),[]
-        for s in self._pieces(cut, sl):
-            out,hidden = self._piece(kept[:,s.start-cut:s.stop-cut], input, before, s, starts, hidden, weights)
-            outs.append(out)
-        out = outs[0] if len(outs)==1 else torch.cat(outs, 1)
-        return [out],[out],pad[:,cut:]
-
-    def _pieces(self, start, stop):
-        "Slices of `bptt` words, counted from the end: the borders in a document do not depend on the padding in front of it."
-        ends = range(stop, start, -self.bptt)
-        return [slice(max(start, o-self.bptt), o) for o in reversed(ends)]
-
-    def _piece(self, x, input, before, s, starts, hidden, weights):
-        "Outputs of the last layer and the new memory after the words `s`; `x` are their vectors, or `None` to look them up."
-        rows = None if starts is None else (starts<s.stop).nonzero().squeeze(1)
-        some = rows is not None and len(rows)<len(input)
-        pick = (lambda o,dim=0: o.index_select(dim, rows)) if some else (lambda o,dim=0: o)
-        padded = starts is None or bool((pick(starts)>s.start).any())
-        x = self.module.embed(pick(input[:,s])) if x is None else pick(x)
-        if some and len(rows)==0: return x.new_zeros(len(input), s.stop-s.start, self.module.emb_sz), hidden
-        raw,_,new = self.module.read(x, [tuple(pick(o,1) for o in h) for h in hidden], weights, pick(before[:,s]) if padded else None)
-        if not some: return raw[-1],new
-        put = lambda o,dim,n: o.index_copy(dim, rows, n)
-        hidden = [tuple(put(o,1,n) for o,n in zip(h,nh)) for h,nh in zip(hidden,new)]
-        return put(raw[-1].new_zeros(len(input), *raw[-1].shape[1:]), 0, raw[-1]), hidden
-
-# %% ../nbs/18_awd_lstm.ipynb #4c1a24b5
-class PoolingLinearClassifier(nn.Module):
-    "Concat pooling, then batch norm, dropout and linear layers with ReLU between."
-    def __init__(self,
-        layers:Sequence[int],   # sizes: 3*emb_sz, hidden ones, classes
-        drops:Sequence[float],  # dropout before each linear layer
-    ):
-        super().__init__()
-        if len(drops)!=len(layers)-1: raise ValueError(f"{len(layers)-1} linear layers need as many dropouts, got {len(drops)}.")
-        mods = []
-        for i,(n_in,n_out,p) in enumerate(zip(layers, layers[1:], drops)):
-            mods += bn_drop_lin(n_in, n_out, p=p, actn=nn.ReLU(inplace=True) if i<len(drops)-1 else None)
-        self.layers = nn.Sequential(*mods)
-
-    def forward(self, input:tuple[list,list,Tensor]) -> tuple[Tensor,list,list]:
-        "Scores (batch, classes), and the encoder's outputs."
-        raw_outputs,outputs,mask = input
-        return self.layers(masked_concat_pool(outputs[-1], mask)), raw_outputs, outputs
-
-def get_text_classifier(
-    arch:type|str,              # `AWD_LSTM`, a subclass of it, or its name
-    vocab_sz:int,               # words of the vocabulary
-    n_class:int,                # classes
-    bptt:int=70,                # words a piece
-    max_len:int=1400,           # words at the end of a document that are trained on
-    config:dict|None=None,      # changes to `awd_lstm_clas_config`; not modified
-    drop_mult:float=1.,         # scales all dropouts of the configuration
-    lin_ftrs:Sequence[int]|None=None, # sizes of the head's hidden layers; default one of 50
-    ps:Sequence[float]|None=None,     # their dropouts; default 0.1
-    pad_idx:int|None=None,      # the padding word; default the configuration's `pad_token`
-) -> SequentialRNN:             # (batch, time) -> (batch, n_class) scores, and the outputs of the encoder
-    "An encoder that reads whole documents, and a head."
-    arch,config = _text_arch(arch),_lm_parts(config, awd_lstm_clas_config, drop_mult)
-    output_p = config.pop('output_p')
-    for k in ('tie_weights','out_bias'): config.pop(k, None)  # a language model's configuration will do
-    lin_ftrs = [50] if lin_ftrs is None else list(lin_ftrs)
-    ps = [0.1]*len(lin_ftrs) if ps is None else list(ps)
-    encoder = MultiBatchEncoder(bptt, max_len, arch(vocab_sz, **config), ifnone(pad_idx, config['pad_token']))
-    return SequentialRNN(encoder, PoolingLinearClassifier([3*config['emb_sz'], *lin_ftrs, n_class], [output_p, *ps]))
-
-# %% ../nbs/18_awd_lstm.ipynb #10f93e94
-def convert_weights(
-    wgts:dict[str,Tensor],     # a language model's state dict
-    itos_wgts:Sequence[str],   # the words its rows stand for
-    itos_new:Sequence[str],    # the words wanted
-) -> dict[str,Tensor]:         # a new state dict with a row for each wanted word
-    "The weights of a language model for another vocabulary; unknown words get the mean row."
-    emb,bias = wgts['0.encoder.weight'],wgts.get('1.decoder.bias')
-    if len(emb)!=len(itos_wgts): raise ValueError(f"The weights have {len(emb)} words and their vocabulary has {len(itos_wgts)}: the two files do not belong together.")
-    where = {w:i for i,w in reversed(list(enumerate(itos_wgts)))}
-    idx = torch.tensor([where.get(w,-1) for w in itos_new])
-    def rows(t): return torch.cat([t, t.mean(0, keepdim=True)])[idx]
-    new = dict(wgts)
-    new['0.encoder.weight'] = new['0.encoder_dp.emb.weight'] = rows(emb)
-    if '1.decoder.weight' in wgts:
-        tied = torch.equal(wgts['1.decoder.weight'], emb)
-        new['1.decoder.weight'] = new['0.encoder.weight'] if tied else rows(wgts['1.decoder.weight'])
-    if bias is not None: new['1.decoder.bias'] = rows(bias)
-    return new
-
-# %% ../nbs/18_awd_lstm.ipynb #a54f9eba
-def read_weights(path:str|Path) -> dict[str,Tensor]:
-    "The tensors in a file, and nothing but tensors: no code is run. `path`: a file of tensors, as `torch.save` writes it."
-    path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"There is no weights file {path}.")
-    check_tensor_file(path)
-    try: wgts = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise ValueError(f"{path.name} is refused: it is not a file of plain tensors ({type(e).__name__}).") from None
-    if isinstance(wgts, dict) and isinstance(wgts.get('model'), dict): wgts = wgts['model']
-    if not isinstance(wgts, dict) or not all(isinstance(o, Tensor) for o in wgts.values()): raise ValueError(f"{path.name} is refused: it is not a state dict (names with tensors).")
-    return wgts
-
-def load_pretrained_lm(
-    model:nn.Module,           # from `get_language_model` or `get_text_classifier`; changed in place
-    wgts_fname:str|Path,       # a language model's weights: a state dict with the names of the course's files
-    itos_fname:str|Path,       # its vocabulary
-    itos_new:Sequence[str],    # the vocabulary of `model`
-) -> float:                    # the share of `itos_new` that the file knows
-    "Load a published language model, its words mapped to another vocabulary. A classifier takes the encoder only."
-    name,wgts,itos = Path(wgts_fname).name,read_weights(wgts_fname),read_itos(itos_fname)
-    if '0.encoder.weight' not in wgts: raise ValueError(f"{name} holds no language model: it has no '0.encoder.weight', only {', '.join(list(wgts)[:3])}, ...")
-    wgts = convert_weights(wgts, itos, itos_new)
-    if isinstance(model[0], MultiBatchEncoder): part,wgts = model[0].module,{k[2:]:w for k,w in wgts.items() if k.startswith('0.')}
-    else: part = model
-    own = part.state_dict()
-    wrong = [f"{k} is {tuple(w.shape)} in the file and {tuple(own[k].shape)} in the model" for k,w in wgts.items() if k in own and w.shape!=own[k].shape]
-    wrong += [f"{k} is not in the file" for k in own if k not in wgts and k.replace('weight_hh_l0_raw','module.weight_hh_l0') not in wgts]
-    if wrong: raise ValueError(f"{name} does not fit the model: {wrong[0]} ({len(wrong)} such). Pass a `config` with the file's emb_sz, n_hid and n_layers.")
-    part.load_state_dict({k:w for k,w in wgts.items() if k in own or '.module.weight_hh_l0' in k})
-    return len(set(itos)&set(itos_new))/max(1,len(set(itos_new)))

@@ -47,7 +47,7 @@ BUILDERS = { # how a model is built: the name in the file -> module, function, i
     'cnn':             ('vision_learner', 'create_cnn_model',    'nc',        ('learner', 'Learner')),
     'unet':            ('unet',           'create_unet_model',   'n_classes', ('learner', 'Learner')),
     'lm':              ('awd_lstm',       'get_language_model',  'vocab_sz',  ('text_learner', 'LanguageLearner')),
-    'text_classifier': ('awd_lstm',       'get_text_classifier', 'n_class',   ('text_learner', 'RNNLearner')),
+    'text_classifier': ('text_classifier','get_text_classifier', 'n_class',   ('text_learner', 'RNNLearner')),
 }
 MAX_SIDE = 8192 # no picture in a file's recipe has a longer side
 

@@ -228,9 +228,11 @@ _all_ = [
 
 # %% ../nbs/41_text.ipynb #17f3d515
 from .awd_lstm import (
-    AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, LinearDecoder, PoolingLinearClassifier, SequentialRNN,
-    MultiBatchEncoder, awd_lstm_lm_config, awd_lstm_clas_config, get_language_model, get_text_classifier,
-    awd_lstm_lm_split, awd_lstm_clas_split, dropout_mask, RNNTrainer, convert_weights)
+    AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, LinearDecoder, SequentialRNN, awd_lstm_lm_config,
+    awd_lstm_clas_config, get_language_model, awd_lstm_lm_split, dropout_mask)
+from .rnn_trainer import RNNTrainer
+from .text_classifier import MultiBatchEncoder, PoolingLinearClassifier, get_text_classifier, awd_lstm_clas_split
+from .pretrained_lm import convert_weights
 from .text_learner import (
     RNNLearner, LanguageLearner, language_model_learner, text_classifier_learner, decode_spec_tokens, pick_probs,
     TextClassificationInterpretation)
