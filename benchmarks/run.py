@@ -29,7 +29,7 @@ JOBS = {  # the job: who does it, the data, what it is, and the goals: this libr
     'unet-bf16': (COMPILED,  'few scenes',  'epoch of a resnet18 U-Net at 120x160, bfloat16', {'fastai':2}),
     'reviews':   (BOTH,  'reviews',     '20,000 reviews to the first batch of a language model', {'fastai':10}),
     'lm':        (BOTH,  'few reviews', 'language model, default AWD-LSTM, float32', {}),
-    'lm-bf16':   (COMPILED,  'few reviews', 'language model, default AWD-LSTM, bfloat16', {'fastai':1.7}),
+    'lm-bf16':   (HALF,  'few reviews', 'language model, default AWD-LSTM, bfloat16', {'fastai':1.7}),
     'clas':      (BOTH,  'long reviews','text classifier on documents of 1,500 tokens, float32', {}),
     'clas-bf16': (HALF,  'long reviews','text classifier on documents of 1,500 tokens, bfloat16', {'fastai':1.5}),
     'predict':   (BOTH,  'few tiles',   '`predict` of one picture, resnet18 at 128', {'fastai':2}),
@@ -160,7 +160,7 @@ def row_of(job:str, runs:dict[str,list]) -> dict:
     if job in MEMORY and 'fastai' in by and by['fastai']['memory']:
         m = by['ours']['memory']/by['fastai']['memory']
         goals.append(dict(what='memory', lib='fastai', goal=MEMORY[job], is_=m, met=m <= MEMORY[job]))
-    return dict(what=JOBS[job][2], date=f'{datetime.datetime.now():%Y-%m-%d %H:%M}', commit=commit(), by=by, ratio=ratio, goals=goals)
+    return dict(what=JOBS[job][2], date=f'{datetime.datetime.now():%Y-%m-%d %H:%M}', commit=commit(), load=round(os.getloadavg()[0], 1), by=by, ratio=ratio, goals=goals)
 
 def table(rows:dict) -> str:
     "The medians, the ratios of speed, and the goals, as a Markdown table."
