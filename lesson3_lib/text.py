@@ -16,43 +16,44 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'datapath4file', 'url2path', 'sample_data', 'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch',
            'DatasetType', 'ItemBase', 'Category', 'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor',
            'ItemList', 'ItemLists', 'CategoryProcessor', 'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList',
-           'MultiCategoryList', 'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files', 'load_data',
-           'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat', 'MSELossFlat', 'L1LossFlat',
-           'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ',
-           'TK_UP', 'TK_REP', 'TK_WREP', 'BaseTokenizer', 'SpacyTokenizer', 'WordTokenizer', 'Tokenizer', 'Vocab',
-           'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces', 'rm_useless_spaces', 'replace_all_caps',
-           'deal_caps', 'text_spec_tok', 'text_pre_rules', 'text_post_rules', 'Subwords', 'open_text', 'TokenStore',
-           'LanguageModelPreLoader', 'SortSampler', 'SortishSampler', 'pad_collate', 'Text', 'TextList', 'LMTextList',
-           'LMLabelList', 'TokenizeProcessor', 'NumericalizeProcessor', 'OpenFileProcessor', 'SubwordProcessor',
-           'TextDataBunch', 'TextLMDataBunch', 'TextClasDataBunch', 'accuracy', 'error_rate', 'top_k_accuracy',
-           'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error', 'mse', 'root_mean_squared_error',
-           'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error', 'msle', 'exp_rmspe', 'r2_score',
-           'explained_variance', 'psnr', 'point_error', 'Precision', 'Recall', 'FBeta', 'MultiLabelFbeta',
-           'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score', 'ExplainedVariance',
-           'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score', 'roc_curve', 'EpochMetric',
-           'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler', 'OptimWrapper', 'SmoothenValue',
-           'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'add_metrics',
-           'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
-           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr',
-           'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
-           'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
-           'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter',
-           'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch', 'rank_distrib', 'num_distrib',
-           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
-           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
-           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
-           'layers_info', 'params_size', 'total_params', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View',
-           'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
-           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
-           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
-           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
-           'in_channels', 'bn_types', 'Interpretation', 'ClassificationInterpretation',
-           'MultiLabelClassificationInterpretation', 'SegmentationInterpretation', 'RegressionInterpretation',
-           'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout', 'WeightDropout', 'LinearDecoder',
-           'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder', 'awd_lstm_lm_config',
-           'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier', 'awd_lstm_lm_split',
-           'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner', 'LanguageLearner',
-           'language_model_learner', 'text_classifier_learner', 'decode_spec_tokens', 'pick_probs',
+           'MultiCategoryList', 'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files',
+           'df_names_to_idx', 'load_data', 'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat',
+           'MSELossFlat', 'L1LossFlat', 'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'UNK', 'PAD',
+           'BOS', 'EOS', 'FLD', 'TK_MAJ', 'TK_UP', 'TK_REP', 'TK_WREP', 'BaseTokenizer', 'SpacyTokenizer',
+           'WordTokenizer', 'Tokenizer', 'Vocab', 'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces',
+           'rm_useless_spaces', 'replace_all_caps', 'deal_caps', 'text_spec_tok', 'text_pre_rules', 'text_post_rules',
+           'Subwords', 'open_text', 'TokenStore', 'LanguageModelPreLoader', 'SortSampler', 'SortishSampler',
+           'pad_collate', 'Text', 'TextList', 'LMTextList', 'LMLabelList', 'TokenizeProcessor', 'NumericalizeProcessor',
+           'OpenFileProcessor', 'SubwordProcessor', 'TextDataBunch', 'TextLMDataBunch', 'TextClasDataBunch', 'accuracy',
+           'error_rate', 'top_k_accuracy', 'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error',
+           'mse', 'root_mean_squared_error', 'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error',
+           'msle', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'point_error', 'Precision', 'Recall', 'FBeta',
+           'MultiLabelFbeta', 'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score',
+           'ExplainedVariance', 'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score',
+           'roc_curve', 'EpochMetric', 'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler',
+           'OptimWrapper', 'SmoothenValue', 'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos',
+           'annealing_poly', 'add_metrics', 'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch',
+           'lr_find', 'LRFinder', 'LRAdvice', 'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle',
+           'fit_fc', 'fit_sgdr', 'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback',
+           'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping',
+           'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches',
+           'LearnerTensorboardWriter', 'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch',
+           'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free',
+           'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem',
+           'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes',
+           'num_features_model', 'model_summary', 'layers_info', 'params_size', 'total_params', 'dummy_eval',
+           'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu',
+           'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer',
+           'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding',
+           'simple_cnn', 'NormType', 'flatten_model', 'split_model', 'children', 'num_children', 'requires_grad',
+           'apply_init', 'init_default', 'trainable_params', 'in_channels', 'bn_types', 'first_layer', 'last_layer',
+           'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf', 'Interpretation',
+           'ClassificationInterpretation', 'MultiLabelClassificationInterpretation', 'SegmentationInterpretation',
+           'RegressionInterpretation', 'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout',
+           'WeightDropout', 'LinearDecoder', 'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder',
+           'awd_lstm_lm_config', 'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier',
+           'awd_lstm_lm_split', 'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner',
+           'LanguageLearner', 'language_model_learner', 'text_classifier_learner', 'decode_spec_tokens', 'pick_probs',
            'TextClassificationInterpretation']
 
 # %% ../nbs/41_text.ipynb #86306468
@@ -116,7 +117,7 @@ _all_ = [
 from .items import ItemBase, Category, MultiCategory, FloatItem, EmptyLabel
 from .data_block import (
     PreProcessor, ItemList, ItemLists, CategoryProcessor, MultiCategoryProcessor, CategoryListBase, CategoryList,
-    MultiCategoryList, FloatList, EmptyLabelList, LabelList, LabelLists, get_files)
+    MultiCategoryList, FloatList, EmptyLabelList, LabelList, LabelLists, get_files, df_names_to_idx)
 from .saved_data import load_data
 from .losses import (
     FlattenedLoss, CrossEntropyFlat, BCEWithLogitsFlat, BCEFlat, MSELossFlat, L1LossFlat, LabelSmoothingCrossEntropy,
@@ -126,7 +127,7 @@ from .losses import (
 _all_ = [
     ItemBase, Category, MultiCategory, FloatItem, EmptyLabel, PreProcessor, ItemList, ItemLists, CategoryProcessor,
     MultiCategoryProcessor, CategoryListBase, CategoryList, MultiCategoryList, FloatList, EmptyLabelList, LabelList,
-    LabelLists, get_files, load_data, FlattenedLoss, CrossEntropyFlat, BCEWithLogitsFlat, BCEFlat, MSELossFlat,
+    LabelLists, get_files, df_names_to_idx, load_data, FlattenedLoss, CrossEntropyFlat, BCEWithLogitsFlat, BCEFlat, MSELossFlat,
     L1LossFlat, LabelSmoothingCrossEntropy, NoopLoss, WassersteinLoss]
 
 # %% ../nbs/41_text.ipynb #ea431d16
@@ -205,14 +206,16 @@ from .layers import (
     Lambda, View, Flatten, PoolFlatten, AdaptiveConcatPool2d, relu, batchnorm_2d, bn_drop_lin, conv2d, conv2d_trans,
     conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention, sigmoid_range,
     SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children, num_children, requires_grad,
-    apply_init, init_default, trainable_params, in_channels, bn_types)
+    apply_init, init_default, trainable_params, in_channels, bn_types, first_layer, last_layer, one_param,
+    split_model_idx, set_bn_eval, apply_leaf)
 
 # %% ../nbs/41_text.ipynb #35a0ee40
 _all_ = [
     Lambda, View, Flatten, PoolFlatten, AdaptiveConcatPool2d, relu, batchnorm_2d, bn_drop_lin, conv2d, conv2d_trans,
     conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention, sigmoid_range,
     SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children, num_children, requires_grad,
-    apply_init, init_default, trainable_params, in_channels, bn_types]
+    apply_init, init_default, trainable_params, in_channels, bn_types, first_layer, last_layer, one_param,
+    split_model_idx, set_bn_eval, apply_leaf]
 
 # %% ../nbs/41_text.ipynb #c81fcbe8
 from .interpret import (
