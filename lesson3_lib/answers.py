@@ -18,7 +18,7 @@ from .dataset import grab_idx
 from .image import Image, ImageFile, read_header
 from .learner import Learner
 from . import prediction  # learn.pred_batch
-from .targets import ImagePoints, mask_cmap
+from .targets import mask_cmap
 from .text_data import TextList, TokenizeProcessor
 from .text_learner import TextClassificationInterpretation, decode_spec_tokens
 from .text_transform import BOS, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from fastcore.basics import ifnone, listify, patch
+from fastcore.basics import ifnone, patch
 
 from .callback import Callback, batch_len
 from .core import atomic_write, in_notebook, item_rng, map_tensors, rank_distrib

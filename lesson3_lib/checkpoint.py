@@ -8,16 +8,15 @@ __all__ = ['CheckpointCallback']
 # %% ../nbs/11a_checkpoint.ipynb #a4d4e5a5
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from fastcore.basics import ifnone, patch
+from fastcore.basics import patch
 
 from .core import gather_distrib, num_distrib, once, rank_distrib
 from .finder import random_state, set_random_state
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
-from .recorder import LearnerCallback, Recorder
+from .recorder import LearnerCallback
 
 # %% ../nbs/11a_checkpoint.ipynb #f0b871ca
 class CheckpointCallback(LearnerCallback):

@@ -10,15 +10,14 @@ __all__ = ['SPOTS', 'random_state', 'set_random_state', 'rehearsal', 'LRFinder',
 import math, random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from fastcore.basics import ifnone, patch
+from fastcore.basics import patch
 
 from .callback import annealing_exp
 from .learner import Learner

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from fastcore.basics import ifnone, patch
 
-from .image import Image, Pixels, _as_source
-from .targets import FlowField, ImageBBox, ImagePoints, ImageSegment
+from .image import Image, Pixels
+from .targets import FlowField, ImagePoints, ImageSegment
 
 # %% ../nbs/04c_geometry.ipynb #a73bbdf2
 def unit2px(h:float, w:float) -> np.ndarray:

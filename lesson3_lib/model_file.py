@@ -15,7 +15,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from fastcore.basics import ifnone
 
 # %% ../nbs/14e_model_file.ipynb #a4be33a8
 class ExportError(ValueError):

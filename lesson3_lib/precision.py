@@ -9,10 +9,9 @@ __all__ = ['GPUMemory', 'half_precision', 'MixedPrecision', 'gpu_mem_get', 'gpu_
 # %% ../nbs/11_precision.ipynb #e8669df3
 import platform
 from collections import namedtuple
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from fastcore.basics import patch
 
 from .core import map_tensors

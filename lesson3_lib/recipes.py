@@ -8,13 +8,12 @@ __all__ = ['Settings', 'pick_arch', 'save_figure', 'Recipe', 'recipes', 'new_lea
 # %% ../nbs/43_recipes.ipynb #2b20be9e
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .augment import get_transforms
 from .callbacks import CSVLogger

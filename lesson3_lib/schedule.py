@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from fastcore.basics import ifnone, listify, patch
+from fastcore.basics import ifnone, listify
 
 from .callback import annealing_cos, annealing_exp, annealing_linear, annealing_no, annealing_poly
 from .finder import LRAdvice, LRFinder, lr_find

@@ -8,7 +8,7 @@ __all__ = ['crop_pad', 'generator', 'uniform', 'log_uniform', 'uniform_int', 'ra
 
 # %% ../nbs/05_transform.ipynb #721d530b
 import inspect, math, random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import partial

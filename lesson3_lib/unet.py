@@ -8,7 +8,6 @@ __all__ = ['body_steps', 'skip_layers', 'resize_to', 'UnetBlock', 'DynamicUnet',
 # %% ../nbs/13_unet.ipynb #2dfe20f8
 import importlib
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from fastcore.basics import ifnone, listify, patch
+from fastcore.basics import ifnone, patch
 
 from .augment import flip_lr, get_transforms, transform_from_spec, zoom
 from .data_block import CategoryList, ItemList, LabelLists, get_files, read_table
 from .dataset import DataBunch, DatasetType, collate
-from .image import Image, open_image, show_image, subplots
+from .image import Image, open_image, subplots
 from .losses import MSELossFlat
 from .transform import crop_pad
 from .pixel_cache import PixelCache

@@ -16,9 +16,9 @@ from torch import Tensor
 from fastcore.basics import ifnone
 
 from .data_block import LabelList, PreProcessor
-from .image import Image, ImageFile, subplots
+from .image import Image, subplots
 from .losses import CrossEntropyFlat, MSELossFlat
-from .targets import FlowField, ImagePoints, ImageSegment, mask_legend, open_mask
+from .targets import FlowField, ImagePoints, ImageSegment, open_mask
 from .vision_data import ImageList, missing_files
 
 # %% ../nbs/06b_vision_targets.ipynb #4476dd5f
