@@ -153,11 +153,11 @@ def _text_config(s:Settings): return dict(emb_sz=200, n_hid=400, n_layers=2) if 
 
 def _train_imdb(s:Settings, path:Path, out:Path, epochs:int, tell:Callable=print) -> Learner:
     "A language model reads the reviews first; its encoder then learns to judge them, layer group by layer group."
-    out.mkdir(parents=True, exist_ok=True)
     set_seed(s.seed)
     kw = dict(config=_text_config(s), drop_mult=0.5 if s.real else 0.2, pretrained=False, path=out)
     moms,bs = dict(moms=(0.8,0.7)),s.bs or 16
     words = TextList.from_csv(path, 'texts.csv', cols='text').split_by_rand_pct(0.1, seed=s.seed).label_for_lm().databunch(bs=bs, bptt=60, seed=s.seed)
+    out.mkdir(parents=True, exist_ok=True)
     lm = language_model_learner(words, 'AWD_LSTM', **kw)
     _stage(lm, 'language-model', epochs, 1e-2, tell, **moms)
     lm.save_encoder('encoder')
@@ -207,11 +207,12 @@ def new_learner(
     out:Path,      # the learner's folder
 ) -> Learner:      # untrained; for the reviews, the classifier
     "The learner of a lesson before its first stage."
-    out.mkdir(parents=True, exist_ok=True)
     set_seed(s.seed)
     data = recipe.data(s, recipe.path(s))
-    if recipe.name != 'imdb': return _vision_learner(s, data, out)
-    return text_classifier_learner(data, 'AWD_LSTM', config=_text_config(s), pretrained=False, path=out)
+    if recipe.name != 'imdb': learn = _vision_learner(s, data, out)
+    else: learn = text_classifier_learner(data, 'AWD_LSTM', config=_text_config(s), pretrained=False, path=out)
+    out.mkdir(parents=True, exist_ok=True)  # not before: a mistake leaves no empty folder
+    return learn
 
 def run(
     recipe:Recipe,           # from `recipes`
