@@ -7,22 +7,20 @@ __all__ = ['Unreadable', 'Predicted', 'BatchReport']
 
 # %% ../nbs/15c_folder_prediction.ipynb #0f559496
 import csv, glob, inspect, os, time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from fastcore.basics import ifnone, patch
 
 from .core import progress, to_detach
 from .dataset import DataLoader, Dataset, _cpu_count, collate, grab_idx
 from .learner import Learner, bare_model
-from .losses import activation_for
-from .prediction import _denorm, _evaluating, _item, _output
+from .prediction import _denorm, _item  # and learn.pred_batch
 from .sealed import short
 
 # %% ../nbs/15c_folder_prediction.ipynb #6135ebd7
@@ -94,13 +92,10 @@ def _answers(self:Learner, batches, items, kwargs):
 def _targets_normalized(self:Learner) -> bool: return self.data.norm is not None and getattr(self.data.norm, 'keywords', {}).get('do_y', False)
 
 @patch
-@torch.no_grad()
 def _predict_batch(self:Learner, batch):
-    "Activated predictions for a batch on the device, on the CPU."
-    _evaluating(self.model)
+    "Predictions for a batch on the device; a network with a memory begins anew."
     if hasattr(bare_model(self.model), 'reset'): bare_model(self.model).reset()
-    out,_ = _output(self.model, *batch, self._quiet_handler())
-    return to_detach(activation_for(self.loss_func)(out), cpu=True)
+    return self.pred_batch(batch=batch)
 
 # %% ../nbs/15c_folder_prediction.ipynb #3b3bd17a
 def _columns(p:Predicted, classes) -> dict:
