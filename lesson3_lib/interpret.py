@@ -23,11 +23,13 @@ from fastcore.basics import patch
 
 from .data_block import CategoryListBase, MultiCategoryList
 from .dataset import DatasetType
+from .epoch_metrics import EpochMetric
 from .hooks import evaluating, hook_output
 from .learner import Learner
 from . import prediction  # gives the learner `get_preds` and `validate`
 from .losses import item_losses
-from .metrics import EpochMetric, accuracy_thresh, averaged_score, confusion_counts, fbeta, point_error
+from .metrics import accuracy_thresh, fbeta, point_error
+from .scores import averaged_score, confusion_counts
 
 # %% ../nbs/14_interpret.ipynb #8c8d8655
 def confused_pairs(

@@ -21,8 +21,8 @@ from fastcore.basics import ifnone, listify, patch
 from .callback import Callback, CallbackHandler, OptimWrapper, as_args, batch_len
 from .core import atomic_write, once, to_detach
 from .dataset import DataBunch
+from .epoch_metrics import EpochMetric
 from .layers import apply_init, bn_types, flatten_model, requires_grad, split_model
-from .metrics import EpochMetric
 from .recorder import FitTable, LearnerCallback, Recorder
 from .sealed import check_tensor_file
 
