@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .sealed import check_tensor_file
 from .text_classifier import MultiBatchEncoder
-from .text_transform import read_itos
+from .vocab import read_itos
 
 # %% ../nbs/18c_pretrained_lm.ipynb #10f93e94
 def convert_weights(

@@ -133,8 +133,9 @@ _all_ = [
 # %% ../nbs/41_text.ipynb #ea431d16
 from .text_transform import (
     UNK, PAD, BOS, EOS, FLD, TK_MAJ, TK_UP, TK_REP, TK_WREP, BaseTokenizer, SpacyTokenizer, WordTokenizer, Tokenizer,
-    Vocab, fix_html, replace_rep, replace_wrep, spec_add_spaces, rm_useless_spaces, replace_all_caps, deal_caps,
+    fix_html, replace_rep, replace_wrep, spec_add_spaces, rm_useless_spaces, replace_all_caps, deal_caps,
     text_spec_tok, text_pre_rules, text_post_rules)
+from .vocab import Vocab
 from .subwords import Subwords
 from .token_store import open_text, TokenStore
 from .text_loaders import LanguageModelPreLoader, SortSampler, SortishSampler, pad_collate

@@ -25,10 +25,11 @@ from .data_block import EmptyLabelList, ItemList, ItemLists, LabelLists, PreProc
 from .items import ItemBase
 from .losses import CrossEntropyFlat
 from . import text_transform
-from .text_transform import Tokenizer, Vocab, text_spec_tok
+from .text_transform import Tokenizer, text_spec_tok
 from .subwords import Subwords
 from .token_store import Texts, TokenStore, open_text
 from .text_loaders import LanguageModelPreLoader, SortishSampler, SortSampler, pad_collate
+from .vocab import Vocab
 
 # %% ../nbs/17_text_data.ipynb #14e8a753
 class Text(ItemBase):
