@@ -21,7 +21,8 @@ from fastcore.basics import ifnone, listify, patch
 
 from .core import default_device, in_notebook
 from .dataset import DataBunch, DataLoader, collate
-from .data_block import EmptyLabelList, ItemList, ItemLists, LabelLists, PreProcessor, _no_missing, df_names_to_idx, read_table
+from .data_block import EmptyLabelList, ItemList, ItemLists, LabelLists, PreProcessor, df_names_to_idx, read_table
+from .item_list import _no_missing
 from .items import ItemBase
 from .losses import CrossEntropyFlat
 from . import text_transform
