@@ -15,6 +15,7 @@ SHOTS = os.environ.get('LESSON3_SHOTS')
 
 def make_exports(home:Path, kinds):
     "A tagger, a U-Net, a network for points and a text classifier, on drawn data: the item that each is asked, and what `predict` says of it."
+    import PIL.Image
     from lesson3_lib.vision import (ImageList, PointsItemList, SegmentationItemList, cnn_learner, unet_learner, get_image_files, get_transforms, imagenet_stats, models, np, pd, sample_data, set_seed, tensor)
     from lesson3_lib.text import AWD_LSTM, TextList, text_classifier_learner
     set_seed(0)
@@ -30,8 +31,10 @@ def make_exports(home:Path, kinds):
         data = SegmentationItemList.from_folder(scenes/'images').split_by_rand_pct(0.2, seed=0).label_from_func(lambda o: scenes/'labels'/f'{o.stem}_P{o.suffix}', classes=np.loadtxt(scenes/'codes.txt', dtype=str))
         return unet_learner(bunch(data, size=(48,64), tfm_y=True), models.squeezenet1_1, **kw), get_image_files(scenes/'images')[0]
     def points():
+        wide = home/'wide.png'
+        PIL.Image.open(get_image_files(tiles/'test-jpg')[0]).resize((160,90)).save(wide)   # the network sees its middle square
         data = PointsItemList.from_folder(tiles/'train-jpg').split_by_rand_pct(0.2, seed=0).label_from_func(lambda o: tensor([[20.,30.]]))
-        return cnn_learner(bunch(data, size=(48,64), tfm_y=True), models.squeezenet1_1, y_range=(-0.9,0.9), **kw), get_image_files(tiles/'test-jpg')[0]
+        return cnn_learner(bunch(data, size=48, tfm_y=True), models.squeezenet1_1, y_range=(-0.9,0.9), **kw), wide
     def text():
         films = pd.read_csv(sample_data('imdb', 100, dest=home)/'texts.csv')
         films['label'] = films.label.map({'positive':'<i>liked</i>', 'negative':'not liked'})  # a name that must not become HTML
@@ -132,14 +135,14 @@ def test_mask(page, url, item, said):
     shot(page, 'mask')
 
 def test_points(page, url, item, said):
-    "a picture is uploaded: the point is drawn where `predict` puts it"
+    "a wide picture is uploaded, of which the network sees the middle: the point is drawn where `predict` puts it, and told in pixels of the whole"
     opened(page, url)
     upload(page, item)
-    y, x = [(o+1)*s/2 for o,s in zip(said['decision'], (48,64))]
+    y, x = [(o+1)/2 for o in said['decision']]   # from 0 to 1 in the middle square
     text = page.find_element('id', 'value').text
     nums = [float(o) for o in re.findall(r'-?\d+\.\d', text)]
-    assert abs(nums[0]-x) < 0.1 and abs(nums[1]-y) < 0.1, (text, x, y)
-    rgb = page.execute_script(f"const c = document.getElementById('picture'), s = c.width/64; return [...c.getContext('2d').getImageData({x}*s, {y}*s, 1, 1).data]")
+    assert abs(nums[0]-(35+90*x)) < 1 and abs(nums[1]-90*y) < 1 and '160 x 90' in text, (text, x, y)   # 85 columns of 48 wide, 18 or 19 cut off
+    rgb = page.execute_script(f"const c = document.getElementById('picture'); return [...c.getContext('2d').getImageData({x}*c.width, {y}*c.height, 1, 1).data]")
     assert rgb[:3] == [230,25,75], rgb
     shot(page, 'points')
 

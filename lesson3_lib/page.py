@@ -104,15 +104,15 @@ function bars(probabilities, said) {
 const load = url => new Promise((done, fail) => { const im = new Image(); im.onload = () => done(im); im.onerror = () => fail(new Error('This picture cannot be shown.')); im.src = url; });
 
 async function draw(said) {
-  const [h, w] = said.size, scale = Math.max(1, Math.round(640 / w)), canvas = $('picture'), pen = canvas.getContext('2d');
-  const seen = await load(said.seen), mask = said.mask ? await load(said.mask) : null;
-  canvas.width = w * scale; canvas.height = h * scale;
+  const seen = await load(said.seen), mask = said.mask ? await load(said.mask) : null, canvas = $('picture'), pen = canvas.getContext('2d');
+  const scale = Math.max(1, Math.round(640 / seen.naturalWidth));
+  canvas.width = seen.naturalWidth * scale; canvas.height = seen.naturalHeight * scale;
   const paint = () => {
     pen.globalAlpha = 1; pen.imageSmoothingEnabled = true;
     pen.drawImage(seen, 0, 0, canvas.width, canvas.height);
     if (mask) { pen.globalAlpha = $('alpha').value / 100; pen.imageSmoothingEnabled = false; pen.drawImage(mask, 0, 0, canvas.width, canvas.height); }
-    for (const [y, x] of said.pixels || []) {
-      pen.beginPath(); pen.arc(x * scale, y * scale, Math.max(4, canvas.width / 80), 0, 7);
+    for (const [y, x] of said.points || []) {
+      pen.beginPath(); pen.arc((x + 1) / 2 * canvas.width, (y + 1) / 2 * canvas.height, Math.max(4, canvas.width / 80), 0, 7);
       pen.fillStyle = '#e6194b'; pen.fill(); pen.lineWidth = 2; pen.strokeStyle = '#fff'; pen.stroke();
     }
   };
@@ -150,9 +150,9 @@ async function answer(said, preview) {
   if (said.kind === 'number') { $('value').textContent = said.value.toPrecision(5); show('value'); }
   $('picture').className = said.seen ? '' : 'small';
   if (said.seen) await draw(said);
-  else if (preview) await draw({seen: preview, size: await load(preview).then(im => [im.naturalHeight, im.naturalWidth])});
+  else if (preview) await draw({seen: preview});
   if (said.mask) { show('slide'); show('legend'); legend(said.classes); }
-  if (said.pixels) { $('value').textContent = said.pixels.map(([y, x]) => 'x ' + x.toFixed(1) + ', y ' + y.toFixed(1)).join('; ') + ' in a picture of ' + said.size[1] + ' x ' + said.size[0] + ' pixels'; show('value'); }
+  if (said.pixels) { $('value').textContent = said.pixels.map(([y, x]) => 'x ' + x.toFixed(1) + ', y ' + y.toFixed(1)).join('; ') + ' in your picture of ' + said.size[1] + ' x ' + said.size[0] + ' pixels'; show('value'); }
   show('answer');
 }
 

@@ -101,7 +101,7 @@ class Answering:
         "What the learner says of `item`."
         sample = await self._prepared(item)
         raw = await asyncio.wrap_future(self.batcher.ask(sample, group_of(sample)))
-        return await asyncio.to_thread(answer, self.learn, sample, raw)
+        return await asyncio.to_thread(answer, self.learn, item, sample, raw)
 
     async def explain(self, text) -> dict:
         "The words of `text` and what each did."
