@@ -32,7 +32,7 @@ def make_exports(home:Path, kinds):
         return unet_learner(bunch(data, size=(48,64), tfm_y=True), models.squeezenet1_1, **kw), get_image_files(scenes/'images')[0]
     def points():
         wide = home/'wide.png'
-        PIL.Image.open(get_image_files(tiles/'test-jpg')[0]).resize((160,90)).save(wide)   # the network sees its middle square
+        PIL.Image.open(get_image_files(tiles/'test-jpg')[0]).convert('RGB').resize((160,90)).save(wide)   # the network sees its middle square
         data = PointsItemList.from_folder(tiles/'train-jpg').split_by_rand_pct(0.2, seed=0).label_from_func(lambda o: tensor([[20.,30.]]))
         return cnn_learner(bunch(data, size=48, tfm_y=True), models.squeezenet1_1, y_range=(-0.9,0.9), **kw), wide
     def text():

@@ -192,11 +192,11 @@ def make_app(
 def open_port(
     port:int=8000, # 0 for any free one
 ) -> socket.socket:
-    "A socket at 127.0.0.1, which other machines do not reach. Raises `OSError` saying what to do where the port is taken."
+    "A listening socket at 127.0.0.1, which other machines do not reach. Raises `OSError` saying what to do where the port is taken."
     if not 0 <= port < 65536: raise ValueError(f"A port is a number from 0 to 65535, got {port}.")
     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try: s.bind(('127.0.0.1', port))
+    try: s.bind(('127.0.0.1', port)); s.listen()
     except OSError as e:
         s.close()
         if e.errno == errno.EADDRINUSE: raise OSError(e.errno, f"Port {port} is taken by another program: choose another one, or 0 for any that is free.") from None
