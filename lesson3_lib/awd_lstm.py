@@ -113,6 +113,13 @@ def _shut_gate(x, weights, pad):
         return torch.cat([w, block], 1)
     return x, {k:widen(k,w) for k,w in weights.items()}
 
+def _whole_rows(x, hidden, pad):
+    "On a CPU: with empty rows up to 1, 2, 4 or a multiple of 8, since its library keeps the code it makes for each shape."
+    n = len(x)
+    more = 0 if x.device.type!='cpu' else -n%8 if n>4 else (n==3)
+    if not more: return x,hidden,pad
+    return F.pad(x, (0,0,0,0,0,more)), tuple(F.pad(o, (0,0,0,more)) for o in hidden), None if pad is None else F.pad(pad, (0,0,0,more))
+
 def _in_one_piece(weights):
     "The same weights as views of one flat tensor, matrices first, as cuDNN wants them."
     ws = sorted(weights.values(), key=lambda o: -o.dim())
@@ -134,13 +141,15 @@ def lstm_layer(
     pad:Tensor|None=None,         # (batch, time) bool, True where a step is padding before the text
 ) -> tuple[Tensor,tuple[Tensor,Tensor]]: # outputs (batch, time, directions*n_hid), and the new h and c
     "One LSTM layer over a batch of sequences. Padded steps in front leave memory and output at zero."
+    n = len(x)
+    x,hidden,pad = _whole_rows(x, hidden, pad)
     if pad is not None: x,weights = _shut_gate(x, weights, pad)
     if x.is_cuda: weights = _in_one_piece(weights)
     with _lstm_autocast(x):
         if not torch.is_autocast_enabled(x.device.type): x = x.to(weights['weight_ih_l0'].dtype)
         # the flag for training is about gradients here (cuDNN keeps what it needs for them): dropout is 0
         y,h,c = torch.lstm(x, hidden, list(weights.values()), True, 1, 0., torch.is_grad_enabled(), len(weights)==8, True)
-    return y,(h,c)
+    return (y,(h,c)) if len(y)==n else (y[:n],(h[:,:n],c[:,:n]))
 
 # %% ../nbs/18_awd_lstm.ipynb #d49b7c1b
 class DroppedLSTM(WeightDropout):

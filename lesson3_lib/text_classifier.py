@@ -9,6 +9,7 @@ __all__ = ['masked_concat_pool', 'MultiBatchEncoder', 'PoolingLinearClassifier',
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from fastcore.basics import ifnone
 
@@ -80,11 +81,19 @@ class MultiBatchEncoder(nn.Module):
         padded = starts is None or bool((pick(starts)>s.start).any())
         x = self.module.embed(pick(input[:,s])) if x is None else pick(x)
         if some and len(rows)==0: return x.new_zeros(len(input), s.stop-s.start, self.module.emb_sz), hidden
-        raw,_,new = self.module.read(x, [tuple(pick(o,1) for o in h) for h in hidden], weights, pick(before[:,s]) if padded else None)
-        if not some: return raw[-1],new
+        pads,more = pick(before[:,s]) if padded else None, self._more(s, starts)
+        if more: x,pads = F.pad(x, (0,0,more,0)), F.pad(pick(before[:,s]), (more,0), value=True)
+        raw,_,new = self.module.read(x, [tuple(pick(o,1) for o in h) for h in hidden], weights, pads)
+        out = raw[-1][:,more:]
+        if not some: return out,new
         put = lambda o,dim,n: o.index_copy(dim, rows, n)
         hidden = [tuple(put(o,1,n) for o,n in zip(h,nh)) for h,nh in zip(hidden,new)]
-        return put(raw[-1].new_zeros(len(input), *raw[-1].shape[1:]), 0, raw[-1]), hidden
+        return put(out.new_zeros(len(input), *out.shape[1:]), 0, out), hidden
+
+    def _more(self, s, starts):
+        "Padded steps in front of the first piece, where it is short: lengths in steps of 16, for the sake of the CPU's memory."
+        n = s.stop-s.start
+        return min(-n%16, self.bptt-n) if starts is not None and s.start==0 and self.module.n_dir==1 else 0
 
 # %% ../nbs/18b_text_classifier.ipynb #4c1a24b5
 class PoolingLinearClassifier(nn.Module):
