@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['confused_pairs', 'class_table', 'show_confusion', 'grad_cam', 'Interpretation', 'ClassificationInterpretation',
-           'show_heat', 'best_cut', 'label_table', 'MultiLabelClassificationInterpretation',
-           'SegmentationInterpretation', 'show_wrong', 'RegressionInterpretation']
+           'show_heat', 'MultiLabelClassificationInterpretation', 'SegmentationInterpretation', 'show_wrong',
+           'RegressionInterpretation']
 
 # %% ../nbs/14_interpret.ipynb #9eaeadc3
 import inspect
@@ -30,6 +30,7 @@ from . import prediction  # gives the learner `get_preds` and `validate`
 from .losses import item_losses
 from .metrics import accuracy_thresh, fbeta, point_error
 from .scores import averaged_score, confusion_counts
+from .thresholds import label_table
 
 # %% ../nbs/14_interpret.ipynb #8c8d8655
 def confused_pairs(
@@ -336,40 +337,6 @@ def show_heat(
     "Lay a heat map over a picture."
     h,w = size
     ax.imshow(heat, alpha=alpha, extent=(-.5, w-.5, h-.5, -.5), interpolation='bilinear', cmap=cmap)
-
-# %% ../nbs/14_interpret.ipynb #964f6ccd
-def best_cut(
-    prob:Tensor,      # probabilities of one label, shape (n,)
-    targ:Tensor,      # 0 or 1, shape (n,)
-    beta:float=2,     # of the F-score to maximize
-) -> tuple[float,float]: # the threshold, half way between two items, and the F-beta it gives; NaN without a true item
-    "The threshold with the best F-beta for one label."
-    p,order = prob.double().sort(descending=True)
-    right,given = targ[order].double().cumsum(0),torch.arange(1, len(p)+1)
-    if not right[-1]: return float('nan'),float('nan')
-    f = (1+beta**2)*right/(beta**2*right[-1] + given)
-    below = torch.cat([p[1:], torch.tensor([-1e-9])])  # a cut below all of them gives the label always, even at probability 0
-    f[:-1][p[:-1] == p[1:]] = -1  # equal probabilities cannot be parted
-    i = int(f.argmax())
-    return ((p[i]+below[i])/2).item(),f[i].item()
-
-def label_table(
-    probs:Tensor,          # (n, labels)
-    targs:Tensor,          # 0 or 1, (n, labels)
-    classes:Sequence[str], # names of the labels
-    beta:float=2,          # of the F-scores
-    thresh:float=0.2,      # the threshold to compare with
-) -> pd.DataFrame:         # a row a label, most frequent first
-    "For each label: how often it is true, its best threshold with the F-beta there, and precision, recall and F-beta at `thresh`."
-    rows = []
-    for p,t,name in zip(probs.T, targs.T, classes):
-        best,best_f = best_cut(p, t, beta)
-        given,true = p > thresh,t > .5
-        right,n_given,n_true = (int(o.sum()) for o in (given & true, given, true))
-        f = (1+beta**2)*right/(beta**2*n_true + n_given) if n_given + n_true else np.nan
-        rows.append(dict(label=name, count=n_true, threshold=best, best_fbeta=best_f, precision=right/n_given if n_given else np.nan,
-                         recall=right/n_true if n_true else np.nan, fbeta=f))
-    return pd.DataFrame(rows).set_index('label').sort_values('count', ascending=False, kind='stable')
 
 # %% ../nbs/14_interpret.ipynb #afdba52a
 class MultiLabelClassificationInterpretation(Interpretation):
