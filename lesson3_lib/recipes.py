@@ -6,7 +6,7 @@
 __all__ = ['Settings', 'pick_arch', 'save_figure', 'Recipe', 'recipes', 'new_learner', 'run']
 
 # %% ../nbs/43_recipes.ipynb #2b20be9e
-import importlib.util
+import importlib.util, textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from .callbacks import CSVLogger
 from .core import set_seed
 from .data_sets import URLs, untar_data
 from .dataset import DataBunch
+from .image import Image
 from .learner import Learner
 from .metrics import accuracy, accuracy_thresh, fbeta, foreground_acc, point_error
 from .samples import sample_data
@@ -234,16 +235,18 @@ def run(
 def _results_picture(
     learn:Learner,
     file:Path,
-    rows:int=2, # pairs of pictures
+    n:int=4, # validation items, at most
 ):
-    "Validation pictures with their labels and with what `learn` says."
+    "Validation pictures with their labels and with what `learn` says: masks and points over two copies side by side, words above one."
     ds = learn.data.valid_ds
-    n = min(rows*2, len(ds))
+    n = min(n, len(ds))
+    over = isinstance(ds[0][1], Image)  # a mask, points: they are drawn
     def draw(axs):
         for i in range(n):
             x,y = ds[i]
             said = learn.predict(ds.x.items[i])[0]
+            if not over: x.show(ax=axs[i], title='\n'.join(textwrap.fill(f'{k}: {v}'.replace(';', ', '), 48) for k,v in (('is', y), ('said', said)))); continue
             for ax,label,title in ((axs[2*i], y, 'is'), (axs[2*i+1], said, 'said')):
-                over = hasattr(label, 'show') and hasattr(label, 'size')
-                x.show(ax=ax, y=label if over else None, title=title if over else f'{title}: {label}'.replace(';', ', ')[:60])
-    save_figure(draw, file, 2*n, 2)
+                x.show(ax=ax, y=label, title=title)
+                ax.set(xlim=(-0.5, x.size[1]-0.5), ylim=(x.size[0]-0.5, -0.5))  # a point outside does not widen the picture
+    save_figure(draw, file, n*(1+over), 2)
