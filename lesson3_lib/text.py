@@ -139,9 +139,9 @@ from .vocab import Vocab
 from .subwords import Subwords
 from .token_store import open_text, TokenStore
 from .text_loaders import LanguageModelPreLoader, SortSampler, SortishSampler, pad_collate
-from .text_data import (
-    Text, TextList, LMTextList, LMLabelList, TokenizeProcessor, NumericalizeProcessor, OpenFileProcessor,
-    SubwordProcessor, TextDataBunch, TextLMDataBunch, TextClasDataBunch)
+from .text_processors import TokenizeProcessor, NumericalizeProcessor, OpenFileProcessor, SubwordProcessor
+from .text_data import Text, TextList, LMTextList, LMLabelList, TextDataBunch, TextLMDataBunch, TextClasDataBunch
+import lesson3_lib.text_factories
 
 # %% ../nbs/41_text.ipynb #b03859b1
 _all_ = [
