@@ -51,6 +51,16 @@ def test_mistakes(home):
         code, out, err, _ = lesson3(home, 'serve', 'none.zip', '--port', s.getsockname()[1])
     assert code == 1 and 'is taken by another program' in err, (code, err)
 
+def test_train_and_predict(home):
+    "a network is trained, and another process predicts a folder with it"
+    code, out, err, _ = lesson3(home, 'run', 'planet', '--n', 24, '--size', 32, '--bs', 8, '--epochs', 1, '--arch', 'squeezenet1_1', '--scratch', '--out', 'tiles')
+    assert code == 0 and (Path(home)/'tiles'/'export.zip').exists(), (code, out, err)
+    folder = next(Path(home).rglob('test-jpg'))
+    code, out, err, _ = lesson3(home, 'predict', 'tiles/export.zip', folder)
+    assert (code, err) == (0, ''), (code, err)
+    rows = (Path(home)/'predictions.csv').read_text().splitlines()
+    assert rows[0].startswith('item,label,prob_') and len(rows) == 1 + len(list(folder.iterdir())), rows
+
 def test_interrupt(home):
     "ctrl-C in the middle of training: 130, one line (after the notes of the data)"
     p = subprocess.Popen([*LESSON3, 'run', 'planet', '--n', '24', '--size', '64', '--epochs', '50', '--arch', 'squeezenet1_1', '--scratch'], cwd=home, env={**env(home), 'PYTHONPATH':str(ROOT)},
@@ -63,7 +73,7 @@ def test_interrupt(home):
     assert p.returncode == 130 and last == 'lesson3: ended' and all(o.startswith('note: ') for o in notes), (p.returncode, err)
     assert not (Path(home)/'lesson3-planet'/'export.zip').exists()
 
-TESTS = [test_help, test_usage, test_pipe, test_offline, test_mistakes, test_interrupt]
+TESTS = [test_help, test_usage, test_pipe, test_offline, test_mistakes, test_train_and_predict, test_interrupt]
 
 def main():
     start, results = time.time(), []

@@ -187,7 +187,7 @@ def _predict(args):
     "`lesson3 predict`"
     from lesson3_lib.data_block import MultiCategoryList
     from lesson3_lib.inference import load_learner
-    from lesson3_lib import folder_prediction  # learn.predict_folder
+    from lesson3_lib import folder_prediction, text, vision  # learn.predict_folder; the lists that an export may name
     learn = load_learner(args.export)
     several = isinstance(learn.data.single_ds.y, MultiCategoryList)
     report = learn.predict_folder(_source(args.items, learn), args.out, bs=args.bs, resume=args.resume, **({'thresh':args.thresh} if several else {}))
