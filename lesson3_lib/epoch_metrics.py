@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from fastcore.basics import camel2snake
 
-from .metrics import exp_rmspe, explained_variance, metric_name, r2_score, root_mean_squared_error
+from .metric_functions import exp_rmspe, explained_variance, metric_name, r2_score, root_mean_squared_error
 
 # %% ../nbs/07a_epoch_metrics.ipynb #f860014c
 class EpochMetric:

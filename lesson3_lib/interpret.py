@@ -29,7 +29,7 @@ from .learner import Learner
 from . import prediction  # gives the learner `get_preds` and `validate`
 from .losses import item_losses
 from .metrics import accuracy_thresh, fbeta, point_error
-from .scores import averaged_score, confusion_counts
+from .metrics import averaged_score, confusion_counts
 from .thresholds import label_table
 
 # %% ../nbs/14_interpret.ipynb #8c8d8655

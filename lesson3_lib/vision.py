@@ -176,7 +176,7 @@ from .metrics import (
     r2_score, explained_variance, psnr, point_error)
 from .epoch_metrics import (
     EpochMetric, AverageMetric, AccumMetric, as_metric, Perplexity, R2Score, ExplainedVariance, RMSE, ExpRMSPE)
-from .scores import (
+from .metrics import (
     Precision, Recall, FBeta, MultiLabelFbeta, ConfusionMatrix, MatthewsCorreff, KappaScore, AUROC, Dice, JaccardIndex,
     ForegroundIoU, auc_roc_score, roc_curve)
 
