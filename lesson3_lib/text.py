@@ -155,10 +155,8 @@ _all_ = [
 from .metrics import (
     accuracy, error_rate, top_k_accuracy, accuracy_thresh, fbeta, dice, foreground_acc, mean_squared_error, mse,
     root_mean_squared_error, rmse, mean_absolute_error, mae, mean_squared_logarithmic_error, msle, exp_rmspe,
-    r2_score, explained_variance, psnr, point_error)
-from .epoch_metrics import (
-    EpochMetric, AverageMetric, AccumMetric, as_metric, Perplexity, R2Score, ExplainedVariance, RMSE, ExpRMSPE)
-from .metrics import (
+    r2_score, explained_variance, psnr, point_error,
+    EpochMetric, AverageMetric, AccumMetric, as_metric, Perplexity, R2Score, ExplainedVariance, RMSE, ExpRMSPE,
     Precision, Recall, FBeta, MultiLabelFbeta, ConfusionMatrix, MatthewsCorreff, KappaScore, AUROC, Dice, JaccardIndex,
     ForegroundIoU, auc_roc_score, roc_curve)
 
