@@ -64,7 +64,8 @@ def test_train_and_predict(home):
 def test_interrupt(home):
     "ctrl-C in the middle of training: 130, one line (after the notes of the data)"
     p = subprocess.Popen([*LESSON3, 'run', 'planet', '--n', '24', '--size', '64', '--epochs', '50', '--arch', 'squeezenet1_1', '--scratch'], cwd=home, env={**env(home), 'PYTHONPATH':str(ROOT)},
-                         text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                         text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a shell's background job is deaf to ctrl-C, and so are its children
     while (line := p.stdout.readline()) and not line.startswith('stage-1'): pass
     time.sleep(1)
     p.send_signal(signal.SIGINT)
