@@ -250,7 +250,7 @@ def unet(lib, path, half=False):
         learn = unet_learner(data, models.resnet18, pretrained=False, silent=True)
     else:
         from fastai.vision.all import resnet18, unet_learner
-        learn = unet_learner(data, resnet18, pretrained=False, n_out=len(data.vocab)).to_channelslast(use_amp=False)
+        learn = unet_learner(data, resnet18, pretrained=False, n_out=len((Path(path)/'codes.txt').read_text().split())).to_channelslast(use_amp=False)
     learn.unfreeze()
     return fit_rate(learn, n_items(data), half, lib)
 
