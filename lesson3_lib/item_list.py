@@ -136,6 +136,21 @@ class ItemList:
         self.processor,self.label_cls = processor,ifnone(label_cls, self._label_cls)
         self.copy_new = ['x', 'label_cls', 'path']
 
+    @property
+    def inner_df(self) -> pd.DataFrame|None:
+        "The table the items came from, row by row. A part of a list notes which rows are its own and takes them here: it does not copy the table."
+        return self._df if self._rows is None else self._df.iloc[self._rows]
+    @inner_df.setter
+    def inner_df(self, df:pd.DataFrame|None): self._df,self._rows = df,None
+    def _columns(self, cols) -> pd.DataFrame:
+        "The columns `cols` of `inner_df`, without a copy of the others."
+        df = self._df.iloc[:,df_names_to_idx(cols, self._df)]
+        return df if self._rows is None else df.iloc[self._rows]
+    def _share_df(self, other:'ItemList', idxs=slice(None)) -> 'ItemList':
+        "This list, with the rows `idxs` of the table of `other` as its own."
+        if other._df is not None: self._df,self._rows = other._df.copy(deep=False),(np.arange(len(other._df)) if other._rows is None else other._rows)[idxs]
+        return self
+
     def __len__(self) -> int: return len(self.items) if self.items.ndim else 1
     def __getattr__(self, k):
         raise AttributeError(f"{type(self).__name__} has no `{k}`." + (_STEPS if k in ('transform','add_test','add_test_folder','databunch') else ''))
@@ -151,7 +166,7 @@ class ItemList:
             return self.get(int(idxs))
         if isinstance(idxs, Tensor): idxs = idxs.numpy()
         if not isinstance(idxs, slice): idxs = np.asarray(idxs, dtype=None if len(idxs) else int)
-        return self.new(self.items[idxs], inner_df=None if self.inner_df is None else self.inner_df.iloc[idxs])
+        return self.new(self.items[idxs])._share_df(self, idxs)
 
     def __repr__(self):
         shown = ','.join(str(self[i]) for i in range(min(5, len(self))))
@@ -209,8 +224,7 @@ def filter_by_func(self:ItemList, func:Callable) -> ItemList:
     "Only the items for which `func(item)` is true."
     keep = np.array([bool(func(o)) for o in self.items], dtype=bool)
     self.items = self.items[keep]
-    if self.inner_df is not None: self.inner_df = self.inner_df[keep]
-    return self
+    return self._share_df(self, keep)
 
 @patch
 def filter_by_folder(self:ItemList,

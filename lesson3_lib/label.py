@@ -19,7 +19,7 @@ from fastcore.basics import ifnone, listify, patch
 
 from .core import item_rng
 from .dataset import Dataset
-from .item_list import _STEPS, ItemList, _no_missing, _object_array, df_names_to_idx
+from .item_list import _STEPS, ItemList, _no_missing, _object_array
 from .items import ItemBase
 from .label_list import CategoryList, EmptyLabelList, FloatList, MultiCategoryList, _processors
 from .split import ItemLists
@@ -174,8 +174,8 @@ def label_from_df(self:ItemList,
     **kwargs,                 # for the label class: `label_delim`, `classes`, `one_hot`, `log`
 ) -> 'LabelList':
     "Labels from the column(s) `cols` of the table."
-    if self.inner_df is None: raise ValueError("`label_from_df` needs a list made with `from_df` or `from_csv`.")
-    labels = self.inner_df.iloc[:,df_names_to_idx(cols, self.inner_df)]
+    if self._df is None: raise ValueError("`label_from_df` needs a list made with `from_df` or `from_csv`.")
+    labels = self._columns(cols)
     _no_missing(labels, f"The label column {cols!r}")
     several = isinstance(cols, (list,tuple)) and len(cols) > 1
     if several and label_cls in (None, MultiCategoryList) and self.label_cls is None and labels.isin([0,1]).all(axis=None):

@@ -9,16 +9,10 @@ __all__ = ['draw_digit', 'draw_mnist', 'sample_data']
 import os, shutil, tempfile
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from .core import item_rng, progress
 from .data_sets import Config
-from .draw_heads import draw_biwi
-from .draw_reviews import write_imdb
-from .draw_scenes import draw_camvid
-from .draw_tiles import draw_planet
 from .fetch import file_lock
 
 # %% ../nbs/01f_samples.ipynb #067eb282
@@ -28,6 +22,7 @@ def draw_digit(
     size:int=28,             # side in pixels
 ) -> np.ndarray:             # (size, size) uint8, white on black
     "A handwritten-looking 3 or 7."
+    import cv2
     U = rng.uniform
     if digit==7:
         t = np.linspace(0,1,14); b = U(-.05,.08)
@@ -50,6 +45,7 @@ def draw_mnist(
     size:int=28, # side in pixels
 ):
     "The small MNIST set, drawn: `train/{3,7}`, `valid/{3,7}`, `test`, and `labels.csv`."
+    from PIL import Image
     for o in ('train/3','train/7','valid/3','valid/7','test'): (path/o).mkdir(parents=True)
     rows = ['name,label\n']
     for i in progress(range(n+20), desc='mnist'):
@@ -62,6 +58,10 @@ def draw_mnist(
 # %% ../nbs/01f_samples.ipynb #4929db82
 def _sets():
     "What can be drawn: the function, the version of its drawing, how many by default, and of which size."
+    from lesson3_lib.draw_heads import draw_biwi # here, since they need OpenCV, which texts do not
+    from lesson3_lib.draw_reviews import write_imdb
+    from lesson3_lib.draw_scenes import draw_camvid
+    from lesson3_lib.draw_tiles import draw_planet
     return dict(planet=(draw_planet,2,400,256), camvid=(draw_camvid,1,100,(180,240)), biwi=(draw_biwi,1,240,(240,320)), imdb=(write_imdb,1,1000,None), mnist=(draw_mnist,1,1400,28))
 
 def _size(name, size, default):

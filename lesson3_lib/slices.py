@@ -6,7 +6,7 @@
 __all__ = ['map_slices']
 
 # %% ../nbs/16a_slices.ipynb #f5882692
-import multiprocessing, pickle, sys
+import gc, multiprocessing, pickle, sys
 from collections.abc import Callable, Iterator, Sequence
 
 from fastcore.basics import ifnone
@@ -15,6 +15,7 @@ from fastcore.basics import ifnone
 def _serve(conn, make:Callable, args:tuple, slices:Sequence):
     "What a process does: make the worker, send its result for each slice, or the error that came up."
     try:
+        gc.freeze() # memory that is shared with the parent stays shared: the collector would write to every object it looks at
         work = make(*args)
         for start,stop in slices: conn.send((True, work(start, stop)))
     except KeyboardInterrupt: pass

@@ -115,8 +115,8 @@ class TextList(ItemList):
 
     def label_for_lm(self, **kwargs) -> 'LabelList':
         "For a language model: the label of a text is the text itself, one word ahead."
-        kept = {k:getattr(self, k) for k in ('path','inner_df','vocab','pad_idx','sep','processor','ignore_empty')}
-        return LMTextList(self.items, **kept).label_const(0, label_cls=LMLabelList, **{k:v for k,v in kwargs.items() if k != 'label_cls'})
+        kept = {k:getattr(self, k) for k in ('path','vocab','pad_idx','sep','processor','ignore_empty')}
+        return LMTextList(self.items, **kept)._share_df(self).label_const(0, label_cls=LMLabelList, **{k:v for k,v in kwargs.items() if k != 'label_cls'})
 
     def show_xys(self, xs:list, ys:list, max_len:int=70):
         "Show texts (their first `max_len` tokens) with their labels. `xs`: texts; `ys`: as many labels."

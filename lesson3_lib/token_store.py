@@ -65,7 +65,7 @@ class TokenStore:
         return cls(ids, np.cumsum(lens) - lens, lens)
 
 # %% ../nbs/16e_token_store.ipynb #2547dd71
-_block = 2**24 # tokens handled at a time, so that a mapped store is never in memory as a whole
+_block = 2**20 # tokens handled at a time, so that a mapped store is never in memory as a whole, nor are the int64 copies that NumPy makes of indices
 
 @patch
 def blocks(self:TokenStore) -> Iterator[np.ndarray]:
@@ -104,9 +104,9 @@ def numericalize(self:TokenStore,
 ) -> TokenStore:
     "The same documents in the numbers of `vocab`; a mapped file is changed in place."
     table = np.array([vocab.stoi[w] for w in self.words], dtype=np.int32)
-    if not self.is_mapped: return TokenStore(table[self.ids] if len(table) else self.ids, self.starts, self.lens, holder=self.holder)
-    for i in range(0, len(self.ids), _block): self.ids[i:i+_block] = table[self.ids[i:i+_block]]
-    return TokenStore(self.ids, self.starts, self.lens, holder=self.holder)
+    ids = self.ids if self.is_mapped else np.empty_like(self.ids)
+    for i in range(0, len(ids), _block): ids[i:i+_block] = table[self.ids[i:i+_block]]
+    return TokenStore(ids, self.starts, self.lens, holder=self.holder)
 
 # %% ../nbs/16e_token_store.ipynb #c39505aa
 @patch
