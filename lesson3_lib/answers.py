@@ -22,9 +22,8 @@ from .learner import Learner
 from . import prediction  # learn.pred_batch
 from .targets import FlowField, ImagePoints, mask_cmap
 from .text_data import TextList
-from .text_processors import TokenizeProcessor
 from .text_learner import TextClassificationInterpretation, decode_spec_tokens
-from .text_transform import BOS, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP
+from .text_transform import BOS, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, TokenizeProcessor
 from .vision_data import ImageList
 from .vision_targets import PointsLabelList, SegmentationLabelList
 

@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from .slices import map_slices
-from .text_transform import Tokenizer, replace_wrep
+from .tokenizer import Tokenizer, replace_wrep
 
 # %% ../nbs/16b_piece_reader.ipynb #0efa1400
 class _Numbered(dict):

@@ -9,7 +9,7 @@ __all__ = ['activation_penalty', 'slowness_penalty', 'RNNTrainer']
 import torch
 from torch import Tensor
 
-from .awd_lstm import AWD_LSTM
+from .regularized_lstm import AWD_LSTM
 from .learner import LearnerCallback, bare_model
 
 # %% ../nbs/18a_rnn_trainer.ipynb #09c3e895

@@ -9,7 +9,7 @@ __all__ = ['Subwords']
 import itertools, json
 from collections.abc import Sequence
 
-from .text_transform import UNK, text_spec_tok
+from .tokenizer import UNK, text_spec_tok
 
 # %% ../nbs/16d_subwords.ipynb #9c461c82
 class Subwords:

@@ -134,14 +134,11 @@ _all_ = [
 from .text_transform import (
     UNK, PAD, BOS, EOS, FLD, TK_MAJ, TK_UP, TK_REP, TK_WREP, BaseTokenizer, SpacyTokenizer, WordTokenizer, Tokenizer,
     fix_html, replace_rep, replace_wrep, spec_add_spaces, rm_useless_spaces, replace_all_caps, deal_caps,
-    text_spec_tok, text_pre_rules, text_post_rules)
-from .vocab import Vocab
-from .subwords import Subwords
-from .token_store import open_text, TokenStore
-from .text_loaders import LanguageModelPreLoader, SortSampler, SortishSampler, pad_collate
-from .text_processors import TokenizeProcessor, NumericalizeProcessor, OpenFileProcessor, SubwordProcessor
-from .text_data import Text, TextList, LMTextList, LMLabelList, TextDataBunch, TextLMDataBunch, TextClasDataBunch
-import lesson3_lib.text_factories
+    text_spec_tok, text_pre_rules, text_post_rules, Vocab, Subwords, TokenStore, open_text,
+    TokenizeProcessor, NumericalizeProcessor, OpenFileProcessor, SubwordProcessor)
+from .text_data import (
+    Text, TextList, LMTextList, LMLabelList, TextDataBunch, TextLMDataBunch, TextClasDataBunch, LanguageModelPreLoader,
+    SortSampler, SortishSampler, pad_collate)
 
 # %% ../nbs/41_text.ipynb #b03859b1
 _all_ = [
@@ -234,10 +231,8 @@ _all_ = [
 # %% ../nbs/41_text.ipynb #17f3d515
 from .awd_lstm import (
     AWD_LSTM, EmbeddingDropout, RNNDropout, WeightDropout, LinearDecoder, SequentialRNN, awd_lstm_lm_config,
-    awd_lstm_clas_config, get_language_model, awd_lstm_lm_split, dropout_mask)
-from .rnn_trainer import RNNTrainer
-from .text_classifier import MultiBatchEncoder, PoolingLinearClassifier, get_text_classifier, awd_lstm_clas_split
-from .pretrained_lm import convert_weights
+    awd_lstm_clas_config, get_language_model, awd_lstm_lm_split, dropout_mask,
+    RNNTrainer, MultiBatchEncoder, PoolingLinearClassifier, get_text_classifier, awd_lstm_clas_split, convert_weights)
 from .text_learner import (
     RNNLearner, LanguageLearner, language_model_learner, text_classifier_learner, decode_spec_tokens, pick_probs,
     TextClassificationInterpretation)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from fastcore.basics import ifnone
 
-from .awd_lstm import AWD_LSTM, SequentialRNN, awd_lstm_clas_config, _lm_parts, _text_arch
+from .regularized_lstm import AWD_LSTM, SequentialRNN, awd_lstm_clas_config, _lm_parts, _text_arch
 from .layers import bn_drop_lin
 
 # %% ../nbs/18b_text_classifier.ipynb #ab74f5bb

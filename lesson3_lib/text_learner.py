@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 
-from .awd_lstm import AWD_LSTM, awd_lstm_clas_config, awd_lstm_lm_config, awd_lstm_lm_split, get_language_model
+from lesson3_lib.awd_lstm import (
+    AWD_LSTM, MultiBatchEncoder, RNNTrainer, awd_lstm_clas_config, awd_lstm_clas_split, awd_lstm_lm_config, awd_lstm_lm_split, get_language_model, get_text_classifier,
+    load_pretrained_lm)
 from .callbacks import GradientClipping
 from .data_block import CategoryList
 from .data_sets import URLs, untar_data
@@ -27,10 +29,7 @@ from .dataset import DatasetType
 from .interpret import ClassificationInterpretation
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .metrics import accuracy
-from .pretrained_lm import load_pretrained_lm
-from .rnn_trainer import RNNTrainer
 from .sealed import parse_json
-from .text_classifier import MultiBatchEncoder, awd_lstm_clas_split, get_text_classifier
 from .text_data import TextClasDataBunch, TextLMDataBunch, show_table
 from .text_transform import BOS, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 

@@ -17,7 +17,7 @@ from .core import progress
 from .data_sets import Config
 from .piece_reader import Reader, sum_rows, _Column, _Rows, _check_text
 from .slices import map_slices
-from .text_transform import BOS, EOS, FLD, UNK, Tokenizer
+from .tokenizer import BOS, EOS, FLD, UNK, Tokenizer
 from .vocab import Vocab
 
 # %% ../nbs/16e_token_store.ipynb #63b43b2e

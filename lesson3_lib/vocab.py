@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import atomic_write
-from .text_transform import UNK, text_spec_tok
+from .tokenizer import UNK, text_spec_tok
 
 # %% ../nbs/16c_vocab.ipynb #d870adad
 class _Numbers(dict):
