@@ -91,6 +91,24 @@ def reading(n):
     work()
     return work
 
+def book(mb):
+    "One text file of `mb` MB to the first batch of a language model. Every MB has 2,000 words that were never met before, about as many as text of the web has."
+    from lesson3_lib.text import TextList
+    path = OUT/f'book-{mb}'
+    if not path.exists():
+        path.mkdir(parents=True)
+        rng,letters,t = np.random.default_rng(0),np.array(list('aabcdeeefghiijklmnoopqrstuvwxyz')),some_text(1_000_000)
+        with open(path/'book.part', 'w', encoding='utf-8') as f:
+            for _ in range(mb):
+                words = t.split(' ')
+                for i in rng.integers(len(words), size=2000): words[i] = ''.join(rng.choice(letters, 9))
+                f.write(' '.join(words) + '\n')
+        (path/'book.part').rename(path/'book.txt')
+    def work():
+        data = TextList.from_folder(path).split_none().label_for_lm().databunch(bs=48, bptt=70)
+        next(iter(data.train_dl))
+    return work
+
 def corpus(mb):
     "`mb` MB of text in files of 4 kB (a long review) to the first batch of a language model."
     from lesson3_lib.text import TextList
@@ -114,7 +132,8 @@ SERIES = { # the points, what is counted, what is done
     'rows':     ([1000,10_000,100_000,1_000_000], 'rows', 'table to first batch'),
     'document': ([10_000,100_000,1_000_000,10_000_000], 'characters', 'tokens of one document'),
     'reading':  ([175,350,700,1400,2800,5600], 'tokens', 'a training step of the classifier, 4 documents'),
-    'corpus':   ([3,10,30,100,300], 'MB', 'corpus to first batch of a language model'),
+    'book':     ([3,10,30,100,300,1000], 'MB', 'one text file to first batch of a language model'),
+    'corpus':   ([3,10,30,100,300], 'MB', 'files of 4 kB to first batch of a language model'),
 }
 
 def point(name, n):

@@ -6,8 +6,8 @@
 __all__ = ['TokenStore', 'open_text', 'Texts', 'cache_folder']
 
 # %% ../nbs/16e_token_store.ipynb #ab246e56
-import itertools, os, re, sys, tempfile, warnings, weakref
-from collections.abc import Iterator, Sequence
+import itertools, mmap, os, re, sys, tempfile, warnings, weakref
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +65,20 @@ class TokenStore:
         return cls(ids, np.cumsum(lens) - lens, lens)
 
 # %% ../nbs/16e_token_store.ipynb #2547dd71
-_block = 2**20 # tokens handled at a time, so that a mapped store is never in memory as a whole, nor are the int64 copies that NumPy makes of indices
+_block = 2**21 # tokens handled at a time, so that a mapped store is never in memory as a whole, nor are the int64 copies that NumPy makes of indices
+
+@patch(as_prop=True)
+def _is_file(self:TokenStore) -> bool: return self.is_mapped and isinstance(self.ids.base, mmap.mmap) # a part of a map has another base
+
+@patch
+def _part(self:TokenStore, a:int, b:int) -> np.ndarray:
+    "`ids[a:b]`. A mapped file is read, for pages of the map that were touched stay in memory."
+    if not self._is_file: return self.ids[a:b]
+    return np.fromfile(self.ids.filename, np.int32, b-a, offset=self.ids.offset + 4*a)
 
 @patch
 def blocks(self:TokenStore) -> Iterator[np.ndarray]:
-    "The ids of all documents in order, some million at a time; where documents lie side by side these are views."
+    "The ids of all documents in order, some million at a time; where documents lie side by side in memory these are views."
     if not len(self): return
     touching = self.starts[1:] == self.starts[:-1] + self.lens[:-1]
     firsts = np.concatenate([[0], np.flatnonzero(~touching)+1])
@@ -79,13 +88,15 @@ def blocks(self:TokenStore) -> Iterator[np.ndarray]:
             yield np.concatenate([self.ids[a:a+n] for a,n in zip(self.starts[part], self.lens[part])]) if len(part) else self.ids[:0]
         return
     for a,b in zip(self.starts[firsts], self.starts[lasts] + self.lens[lasts]):
-        for i in range(a, b, _block): yield self.ids[i:min(i+_block, b)]
+        for i in range(a, b, _block): yield self._part(i, min(i+_block, b))
 
 @patch
 def counts(self:TokenStore) -> np.ndarray: # int64, as many as there are words
     "How often each word occurs in these documents."
     n = len(self.words) if self.words is not None else int(max((b.max(initial=-1) for b in self.blocks()), default=-1)) + 1
-    return sum((np.bincount(b, minlength=n) for b in self.blocks()), np.zeros(n, np.int64))
+    out = np.zeros(n, np.int64)
+    for b in self.blocks(): out += np.bincount(b, minlength=n)
+    return out
 
 @patch
 def compact(self:TokenStore) -> np.ndarray:
@@ -104,8 +115,14 @@ def numericalize(self:TokenStore,
 ) -> TokenStore:
     "The same documents in the numbers of `vocab`; a mapped file is changed in place."
     table = np.array([vocab.stoi[w] for w in self.words], dtype=np.int32)
-    ids = self.ids if self.is_mapped else np.empty_like(self.ids)
-    for i in range(0, len(ids), _block): ids[i:i+_block] = table[self.ids[i:i+_block]]
+    n,ids = len(self.ids),self.ids
+    parts = (table[self._part(i, min(i+_block, n))] for i in range(0, n, _block))
+    if self._is_file and ids.mode == 'r+':
+        with open(ids.filename, 'r+b') as f:
+            for part in parts: f.write(part)
+    else:
+        ids = np.empty(n, np.int32)
+        for i,part in zip(range(0, n, _block), parts): ids[i:i+_block] = part
     return TokenStore(ids, self.starts, self.lens, holder=self.holder)
 
 # %% ../nbs/16e_token_store.ipynb #c39505aa
@@ -139,13 +156,35 @@ def open_text(
         raise ValueError(f"{fn} is not {enc} text: byte {data[e.start]:#04x} at position {where}. Pass its encoding, "
                          f"such as enc={guess!r}, to `TextList.from_folder`, `OpenFileProcessor` or `open_text`.") from None
 
-def _cut_near(f, at:int, size:int) -> int:
-    "A position from `at` on where a line has just ended, or else a word that is not inside a tag."
-    if at <= 0: return 0
-    f.seek(at-1)
-    while block := f.read(2**16):
-        if found := re.search(rb'\n', block) or re.search(rb' (?![^<>]{0,200}>)', block): return f.tell() - len(block) + found.end()
-    return size
+class _Cutter:
+    "Finds where a long text may be cut: where the tokens around are the same, whether it is cut there or not."
+    reach = 1000 # characters on both sides of a cut that are compared
+    def __init__(self, tokenizer:Tokenizer, step:int=2**16): self.tokenizer,self.tok,self.step = tokenizer,tokenizer.new_tok(),step
+
+    def alike(self, left:str, right:str) -> bool:
+        "Whether `left` and `right` give the tokens of both together."
+        read = lambda t: self.tokenizer.process_text(t, self.tok)
+        return read(left) + read(right) == read(left + right)
+
+    def cut(self,
+        part:Callable, # part(a, b) gives the text, or its bytes, from a to b
+        at:int,        # cut near here: in the same `step` or a later one
+        size:int,      # of the whole
+        text:Callable=str, # makes a string of a part
+    ) -> int:          # `size` where there is no good place
+        for a in range(at//self.step*self.step, size, self.step): # all who look for a cut look at the same steps, so cuts are in order
+            first = max(a - self.reach, 0)
+            t = part(first, min(a + self.step + self.reach, size))
+            for c in _places(t[a-first:a-first+self.step]):
+                c += a - first
+                if self.alike(text(t[max(c-self.reach, 0):c]), text(t[c:c+self.reach])): return first + c
+        return size
+
+def _places(t:str|bytes, n:int=8) -> Iterator[int]:
+    "Some places to cut at: behind line ends, then behind spaces, then anywhere."
+    for pattern in (rb'\n', rb' ', rb'(?s:.)(?![\x80-\xbf])'): # not inside a letter of UTF-8
+        found = [m.end() for m in re.finditer(pattern if isinstance(t, bytes) else pattern.decode(), t)]
+        yield from found[::len(found)//n + 1]
 
 class Texts:
     "Texts one by one: strings, rows of strings, or files, with their special tokens. Long files come in parts."
@@ -157,8 +196,10 @@ class Texts:
         include_bos:bool=True,    # begin with `xxbos`
         include_eos:bool=False,   # end with `xxeos`
         enc:str='utf-8',          # encoding of files
+        tokenizer:Tokenizer|None=None, # whose tokens must not change where a long file is cut; a plain one by default
     ):
         self.items,self.mark_fields,self.include_bos,self.include_eos,self.enc = items,mark_fields,include_bos,include_eos,enc
+        self.tokenizer = tokenizer
         self.parts,self.doc,sizes = [],[],[]
         splittable = enc.lower().replace('-', '').replace('_', '') in ('utf8','ascii','latin1','iso88591','iso885915','cp1252')
         for i,o in enumerate(items):
@@ -188,10 +229,16 @@ class Texts:
         o = self.items[i]
         if isinstance(o, Path):
             if span is None: return open_text(o, self.enc)
-            with open(o, 'rb') as f: a,b = (_cut_near(f, at, os.path.getsize(o)) for at in span)
-            return open_text(o, self.enc, (a, b))
+            return open_text(o, self.enc, self._cuts(o, span))
         if isinstance(o, (np.ndarray,list,tuple)): return [_check_text(c, f"Column {j} of text {i}") for j,c in enumerate(o)]
         return _check_text(o, f"Text {i}")
+
+    def _cuts(self, fn:Path, span:tuple[int,int]) -> tuple[int,int]:
+        "`span` moved to where the file may be cut."
+        cutter,size = _Cutter(ifnone(self.tokenizer, Tokenizer()), min(2**16, self.part_size//4)),os.path.getsize(fn)
+        with open(fn, 'rb') as f:
+            def part(a, b): f.seek(a); return f.read(b-a)
+            return tuple(at if at in (0,size) else cutter.cut(part, at, size, lambda o: o.decode(self.enc, 'ignore')) for at in span)
 
     def mark(self, t:str|list[str], first:bool=True, last:bool=True) -> str:
         "`t` with the special tokens that belong around it. `first`, `last`: whether `t` has the beginning and the end of the document."
@@ -202,21 +249,19 @@ class Texts:
         return f'{t} {EOS}' if self.include_eos and last else t
 
 # %% ../nbs/16e_token_store.ipynb #9deadb59
-def _windows(t:str, size:int) -> list[str]:
-    "`t` in parts of about `size` characters, cut at line ends, or else at spaces, but not inside a tag."
-    out = []
-    while len(t) > size:
-        cut = t.rfind('\n', size//2, size) + 1 or t.rfind(' ', size//2, size) + 1 or size
-        tag = t.rfind('<', cut-200, cut)
-        if tag > 0 and t.rfind('>', tag, cut) < 0: cut = tag
-        out.append(t[:cut])
-        t = t[cut:]
-    return [*out, t]
+def _windows(t:str, size:int, cutter:_Cutter) -> Iterator[str]:
+    "`t` in parts of about `size` characters, which must be more than a step of `cutter`."
+    start = 0
+    while len(t) - start > 2*size:
+        stop = cutter.cut(lambda a,b: t[a:b], start+size, len(t))
+        yield t[start:stop]
+        start = stop
+    if start < len(t) or not t: yield t[start:]
 
 class _Encoder:
     "Works in a process: parts of `texts` to word numbers, and the words that were not sent before."
     window = 2**20 # characters tokenized at a time
-    def __init__(self, tokenizer:Tokenizer, texts:Texts): self.tokenizer,self.texts,self.reader = tokenizer,texts,None
+    def __init__(self, tokenizer:Tokenizer, texts:Texts): self.tokenizer,self.texts,self.reader,self.cutter = tokenizer,texts,None,_Cutter(tokenizer)
     def __call__(self, start:int, stop:int) -> tuple[np.ndarray,np.ndarray,list[str],bool]:
         fresh = self.reader is None or self.reader.full
         if fresh: self.reader,self.number,self.sent = self.tokenizer.reader(),_Column(np.int32),0
@@ -234,15 +279,15 @@ class _Encoder:
         "Numbers and lengths for some texts at a time, up to about `window` characters."
         batch,size = [],0
         for k in range(start, stop):
-            parts = _windows(self.texts[k], 2*self.window)
-            if len(parts) > 1:
+            t = self.texts[k]
+            if len(t) > 2*self.window:
                 if batch: yield self.reader.read(batch)
-                read = [self.reader.read([p])[0] for p in parts]
+                read = [self.reader.read([p])[0].astype(np.int32) for p in _windows(t, self.window, self.cutter)]
                 yield np.concatenate(read),np.array([sum(map(len, read))])
                 batch,size = [],0
                 continue
-            batch += parts
-            size += len(parts[0])
+            batch.append(t)
+            size += len(t)
             if size > self.window or k+1 == stop:
                 yield self.reader.read(batch)
                 batch,size = [],0
@@ -265,7 +310,12 @@ class _Sink:
         self.parts = []
     def done(self) -> tuple:
         "All numbers, and what must be kept as long as they are used."
-        if self.file is None: return np.concatenate([np.zeros(0, np.int32), *self.parts]),None
+        if self.file is None:
+            ids,at = np.empty(self.n, np.int32),0
+            for part in self.parts[::-1]: # the last is let go first
+                ids[self.n-at-len(part):self.n-at] = self.parts.pop()
+                at += len(part)
+            return ids,None
         self.file.close()
         holder = _Holder(self.path)
         return np.memmap(self.path, dtype=np.int32, mode='r+'),holder
@@ -306,6 +356,7 @@ def build(cls:TokenStore,
 ) -> 'TokenStore':
     "Tokenize `texts` in a stream: the memory needed does not grow with the corpus."
     if not isinstance(texts, Texts): texts = Texts(texts, include_bos=False)
+    texts.tokenizer = ifnone(texts.tokenizer, tokenizer)
     slices,total = _slices(texts.sizes),int(texts.sizes.sum())
     pays = 3e6 if sys.platform == 'linux' else 1e8 # characters from which on another process saves time: forking is cheap, spawning is not
     if n_procs is None: n_procs = tokenizer.n_cpus if total > pays or not tokenizer.remembers and len(texts) > 256 else 1

@@ -158,7 +158,7 @@ class WordTokenizer(BaseTokenizer):
             self._split = pre_tokenizers.Split(Regex(_word_pattern(self.special_cases)), 'removed', invert=True)
         return self._split
     def tokenizer(self, t:str) -> list[str]:
-        try: return [w for w,_ in self._splitter().pre_tokenize_str(t)]
+        try: return [w for part in _at_spaces(t) for w,_ in self._splitter().pre_tokenize_str(part)]
         except UnicodeEncodeError: return self.tokenizer(t.encode('utf-8', 'replace').decode()) # half a surrogate pair
     def __getstate__(self): return {**self.__dict__, '_split':None}
 
@@ -176,6 +176,15 @@ class WordTokenizer(BaseTokenizer):
                 at = end+1
             counts.append(len(toks)-n)
         return toks,counts
+
+def _at_spaces(t:str, size:int=2**16):
+    "`t` in parts of about `size` characters, cut before spaces and line ends: no token reaches across those, and what the splitter says of each token needs much memory."
+    start = 0
+    while start < len(t):
+        space = re.compile('[ \n]').search(t, start+size)
+        stop = space.start() if space else len(t)
+        yield t[start:stop]
+        start = stop
 
 def _simple(p:str) -> tuple|None:
     "The tokens of a piece that is plainly a word, or a word and one mark; None for all others."
