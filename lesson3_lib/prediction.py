@@ -19,6 +19,7 @@ from fastcore.basics import ifnone, listify, patch
 from .callback import CallbackHandler, as_args
 from .core import map_tensors, progress, to_detach
 from .dataset import DatasetType, grab_idx
+from .folding import FoldedModel
 from .learner import Learner
 from .learner import validate as _validate
 from .losses import activation_for, item_losses
@@ -78,17 +79,23 @@ def _preds_of(self:Learner, dl, activ=None, with_loss=False, n_batch=None, pbar=
     n = len(dl) if n_batch is None else min(n_batch, len(dl))
     batches = dl if pbar is False or self.silent else progress(dl, total=n, desc='predict')
     for i,(xb,yb) in enumerate(batches):
-        out,yb = _output(self.model, xb, yb, run)
+        out,yb = _output(self._folded, xb, yb, run)
         losses = [item_losses(self.loss_func, out, *as_args(yb))] if with_loss else []
         parts.append(to_detach([activ(out), yb, *losses], cpu=True))
         if i+1 == n: break
     return [_cat([p[i] for p in parts]) for i in range(len(parts[0]))] if parts else None
 
+@patch(as_prop=True)
+def _folded(self:Learner) -> FoldedModel:
+    "The model for prediction: a folded copy where that is right."
+    if getattr(self, '_folded_model', None) is None or self._folded_model.model is not self.model: self._folded_model = FoldedModel(self.model)
+    return self._folded_model
+
 def _evaluating(model:nn.Module):
     "Put `model` into evaluation mode; where all of it is, looking is quicker than setting."
     if any(m.training for m in model.modules()): model.eval()
 
-def _output(model:nn.Module, xb, yb, run:CallbackHandler):
+def _output(model:Callable, xb, yb, run:CallbackHandler):
     "The raw output for a batch and its targets, as the callbacks want them."
     with _tidy(run):
         xb,yb = run.on_batch_begin(xb, yb, train=False)
@@ -118,7 +125,7 @@ def pred_batch(self:Learner,
     if with_dropout:
         for m in self.model.modules():
             if 'Dropout' in type(m).__name__: m.train()
-    try: out,_ = _output(self.model, *batch, self._quiet_handler())
+    try: out,_ = _output(self._folded, *batch, self._quiet_handler())
     finally:
         if with_dropout: self.model.eval()
     preds = to_detach(ifnone(activ, activation_for(self.loss_func))(out), cpu=True)
