@@ -134,6 +134,29 @@ def test_mask(page, url, item, said):
     page.execute_script("const a = document.getElementById('alpha'); a.value = 55; a.oninput()")
     shot(page, 'mask')
 
+def test_large_mask(page, url, item, said):
+    "a picture of another size and shape: the mask lies over the picture as it came, and both sizes are told"
+    import PIL.Image
+    wide = Path(item).with_name('wide-scene.png')
+    PIL.Image.open(item).convert('RGB').resize((320,120)).save(wide)   # the network sees it squeezed into 64 x 48
+    opened(page, url)
+    upload(page, wide)
+    wide.unlink()
+    said = page.find_element('id', 'value').text
+    assert '320 x 120' in said and '64 x 48' in said, said
+    assert page.execute_script("const c = document.getElementById('picture'); return c.width/c.height") == 320/120
+    legend = page.execute_script("return [...document.querySelectorAll('#legend .swatch')].map(o => o.style.background)")
+    swatches = {tuple(re.findall(r'\d+', o)) for o in legend}
+    look = "[.05,.5,.95].map(x => { const c = document.getElementById('picture'); return [...c.getContext('2d').getImageData(x*c.width, 40, 1, 1).data].slice(0, 3).map(String) })"
+    seen = {}
+    for alpha in (0,100):
+        page.execute_script(f"const a = document.getElementById('alpha'); a.value = {alpha}; a.oninput()")
+        seen[alpha] = page.execute_script(f'return {look}')
+    assert all(tuple(o) in swatches for o in seen[100]), (seen, swatches)    # the mask reaches from side to side
+    assert all(a != b for a,b in zip(seen[0], seen[100])), seen              # and under it is the picture
+    page.execute_script("const a = document.getElementById('alpha'); a.value = 55; a.oninput()")
+    shot(page, 'large-mask')
+
 def test_points(page, url, item, said):
     "a wide picture is uploaded, of which the network sees the middle: the point is drawn where `predict` puts it, and told in pixels of the whole"
     opened(page, url)
@@ -170,7 +193,7 @@ def test_phone_and_night(page, url, item, said):
     assert sum(map(int, re.findall(r'\d+', day)[:3])) > 600 and sum(map(int, re.findall(r'\d+', night)[:3])) < 150, (day, night)
     shot(page, 'phone-night')
 
-TESTS = {'tags':[test_tags, test_wrong_file], 'mask':[test_mask], 'points':[test_points], 'text':[test_text, test_phone_and_night]}
+TESTS = {'tags':[test_tags, test_wrong_file], 'mask':[test_mask, test_large_mask], 'points':[test_points], 'text':[test_text, test_phone_and_night]}
 
 def main(kinds):
     start, results = time.time(), []

@@ -182,12 +182,12 @@ def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
         numbers = np.array([norm['mean'], norm['std']], dtype=float)
         if not (np.isfinite(numbers).all() and (numbers[1] > 1e-9).all() and (abs(numbers) < 1e9).all()): raise ExportError("Its normalization has numbers that no pictures have: it is damaged.")
         data.normalize((norm['mean'], norm['std']), do_x=bool(norm.get('do_x', True)), do_y=bool(norm.get('do_y', False)))
-    if not own: _try_out(ds)
+    if not own: _try_out(data)
     return data
 
-def _try_out(ds:LabelList):
-    "Send an item through the transforms of `ds`, so that a recipe nobody could follow is refused now and not at the first prediction."
+def _try_out(data):
+    "Make a batch of one item, so that a recipe nobody could follow is refused now and not at the first prediction."
+    ds = data.single_ds
     item = np.zeros((64,64,3), np.uint8) if hasattr(ds.x, 'convert_mode') else 'a' if hasattr(ds.x, 'vocab') else None
     if item is None: return
-    with ds.set_item(item): x = ds.at(0, (0,0,0))[0]
-    if hasattr(x, 'pack'): x.pack()
+    with ds.set_item(item): data.single_dl.collate_fn([ds.at(0, (0,0,0))])

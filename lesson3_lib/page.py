@@ -103,13 +103,16 @@ function bars(probabilities, said) {
 
 const load = url => new Promise((done, fail) => { const im = new Image(); im.onload = () => done(im); im.onerror = () => fail(new Error('This picture cannot be shown.')); im.src = url; });
 
-async function draw(said) {
-  const seen = await load(said.seen), mask = said.mask ? await load(said.mask) : null, canvas = $('picture'), pen = canvas.getContext('2d');
-  const scale = Math.max(1, Math.round(640 / seen.naturalWidth));
-  canvas.width = seen.naturalWidth * scale; canvas.height = seen.naturalHeight * scale;
+async function draw(said, preview) {
+  const photo = said.mask && preview ? await load(preview).catch(() => null) : null;  // not every picture that can be read can be shown
+  const seen = photo ?? await load(said.seen), mask = said.mask ? await load(said.mask) : null, canvas = $('picture'), pen = canvas.getContext('2d');
+  const under = mask ?? seen, wide = under.naturalWidth, high = under.naturalHeight;  // a mask is as large as the photo
+  const scale = Math.max(1, Math.round(640 / wide)) * Math.min(1, 2048 / Math.max(wide, high));
+  canvas.width = wide * scale; canvas.height = high * scale;
   const paint = () => {
     pen.globalAlpha = 1; pen.imageSmoothingEnabled = true;
-    pen.drawImage(seen, 0, 0, canvas.width, canvas.height);
+    if (!mask || photo) pen.drawImage(seen, 0, 0, canvas.width, canvas.height);
+    else pen.clearRect(0, 0, canvas.width, canvas.height);
     if (mask) { pen.globalAlpha = $('alpha').value / 100; pen.imageSmoothingEnabled = false; pen.drawImage(mask, 0, 0, canvas.width, canvas.height); }
     for (const [y, x] of said.points || []) {
       pen.beginPath(); pen.arc((x + 1) / 2 * canvas.width, (y + 1) / 2 * canvas.height, Math.max(4, canvas.width / 80), 0, 7);
@@ -149,9 +152,12 @@ async function answer(said, preview) {
   if (said.probabilities) bars(said.probabilities, [said.class ?? said.tags].flat());
   if (said.kind === 'number') { $('value').textContent = said.value.toPrecision(5); show('value'); }
   $('picture').className = said.seen ? '' : 'small';
-  if (said.seen) await draw(said);
+  if (said.seen) await draw(said, preview);
   else if (preview) await draw({seen: preview});
-  if (said.mask) { show('slide'); show('legend'); legend(said.classes); }
+  if (said.mask) {
+    show('slide'); show('legend'); legend(said.classes);
+    $('value').textContent = 'the mask is as large as your picture, ' + said.size[1] + ' x ' + said.size[0] + ' pixels; the network saw ' + said.seen_size[1] + ' x ' + said.seen_size[0]; show('value');
+  }
   if (said.pixels) { $('value').textContent = said.pixels.map(([y, x]) => 'x ' + x.toFixed(1) + ', y ' + y.toFixed(1)).join('; ') + ' in your picture of ' + said.size[1] + ' x ' + said.size[0] + ' pixels'; show('value'); }
   show('answer');
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .answers import explain
 from .augment import get_transforms
 from .callbacks import CSVLogger
 from .core import set_seed
@@ -228,7 +229,7 @@ def run(
         learn = new_learner(recipe, s, out)
         tell(f'{len(learn.data.train_ds)} items to train on, {len(learn.data.valid_ds)} to check')
         _train_vision(learn, epochs, recipe.lr, tell)
-        _results_picture(learn, out/'results.png')
+    (_words_picture if recipe.name == 'imdb' else _results_picture)(learn, out/'results.png')
     learn.export()
     return learn
 
@@ -250,3 +251,27 @@ def _results_picture(
                 x.show(ax=ax, y=label, title=title)
                 ax.set(xlim=(-0.5, x.size[1]-0.5), ylim=(x.size[0]-0.5, -0.5))  # a point outside does not widen the picture
     save_figure(draw, file, n*(1+over), 2)
+
+def _words_picture(
+    learn:Learner,
+    file:Path,
+    n:int=4,     # validation texts, at most
+    words:int=90, # of each
+):
+    "The beginnings of validation texts with their labels and what `learn` says; green words speak for that, red ones against it."
+    ds = learn.data.valid_ds
+    texts,n = ds.x.inner_df['text'],min(n, len(ds))
+    def draw(axs):
+        for i,ax in enumerate(axs):
+            said = explain(learn, ' '.join(texts.iloc[i].split()[:words]))
+            most = max((abs(e) for _,e in said['words']), default=0) or 1
+            col = row = 0  # of a grid of letters, all as wide
+            for word,e in said['words']:
+                if col+len(word) > 64: col,row = 0,row+1
+                ax.text(col, row, word, family='monospace', fontsize=8, va='center', parse_math=False,
+                        bbox=dict(facecolor=(*((.17,.63,.17) if e > 0 else (.84,.15,.16)), .7*abs(e)/most), edgecolor='none', pad=1))
+                col += len(word)+1
+            ax.set(xlim=(0,65), ylim=(max(row+1, 14),-1))
+            ax.set_title(f"is: {ds.y[i]}\nsaid: {said['class']}", fontsize=10)
+            ax.axis('off')
+    save_figure(draw, file, n, 2)

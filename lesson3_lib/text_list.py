@@ -88,6 +88,8 @@ class TextList(ItemList):
         sep:str=' ',           # between the tokens of a text that is shown
         **kwargs,              # handed to `ItemList`
     ):
+        if not isinstance(pad_idx, (int,np.integer)) or isinstance(pad_idx, bool) or pad_idx < 0: raise ValueError(f"`pad_idx` must be the number of a word, got {pad_idx!r}.")
+        if not isinstance(sep, str): raise ValueError(f"`sep` must be what stands between two words, got {sep!r}.")
         super().__init__(items, **kwargs)
         self.vocab,self.pad_idx,self.sep = vocab,pad_idx,sep
         self.copy_new += ['vocab','pad_idx','sep']
