@@ -142,7 +142,7 @@ def point(name, n):
     before,start = os.times(),time.perf_counter()
     work()
     wall,after = time.perf_counter()-start,os.times()
-    print('RESULT ' + json.dumps(dict(wall=wall, work=sum(after[:4])-sum(before[:4]))))
+    print('RESULT ' + json.dumps(dict(wall=wall, work=sum(after[:4])-sum(before[:4]))), flush=True)
 
 def slope(xs, ys) -> float:
     "The exponent between the last two points: what the cost grows like where it matters."

@@ -126,8 +126,8 @@ def measure(script:Path, *args, lib:str='ours') -> dict:
     with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
         p = subprocess.Popen([python_of(lib), script, *args], env=env, text=True, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         while p.poll() is None:
-            peak = max(peak, memory_of(p.pid))
-            time.sleep(.3)
+            if b'RESULT' not in os.pread(out.fileno(), 2**16, 0): peak = max(peak, memory_of(p.pid)) # how a process ends is not counted: libraries touch their pages once more
+            time.sleep(.1)
         out.seek(0); err.seek(0)
         line = next((l for l in out.read().splitlines() if l.startswith('RESULT ')), None)
         if line is None: raise SystemExit(f'{" ".join(map(str, args))} failed:\n{err.read()[-3000:]}')

@@ -374,6 +374,6 @@ JOBS = {f.__name__.replace('_', '-'):f for f in (loader, pairs, cached, epoch, s
 def main(lib, job, path):
     half = job.endswith('-bf16')
     res = JOBS[job.removesuffix('-bf16')](lib, path, **({'half':True} if half else {}))
-    print('RESULT ' + json.dumps(res))
+    print('RESULT ' + json.dumps(res), flush=True)
 
 if __name__ == '__main__': main(*sys.argv[1:4])

@@ -80,7 +80,7 @@ class Reader:
         "All tokens that were met, in the order of their numbers."
         return list(self.ids)
     @property
-    def full(self) -> bool: "Whether there are so many words that it is time for a new reader."; return self.ids.count > 2**19
+    def full(self) -> bool: "Whether there are so many words that it is time for a new reader."; return self.ids.count > 2**18
     def read(self,
         texts:Sequence[str], # any number of texts
     ) -> tuple[np.ndarray,np.ndarray]: # int64: word numbers of all texts one behind the other, and how many each has
@@ -90,7 +90,7 @@ class Reader:
 
 class PieceReader(Reader):
     "As `Reader`, but each distinct piece of text is tokenized once."
-    max_pieces = 2**18 # when there are more, the later half is forgotten: what is common came early
+    max_pieces = 2**17 # when there are more, the later half is forgotten: what is common came early
     def __init__(self, tokenizer:'Tokenizer'):
         "`tokenizer`: whose rules are followed."
         super().__init__(tokenizer)

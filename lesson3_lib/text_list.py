@@ -8,7 +8,7 @@ __all__ = ['Text', 'show_table', 'TextDataBunch', 'TextLMDataBunch', 'TextClasDa
 # %% ../nbs/17_text_list.ipynb #1af94df6
 import textwrap
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +37,11 @@ class Text(ItemBase):
         vocab:Vocab|None=None,   # what the numbers mean
         sep:str=' ',             # between tokens
     ):
-        self.data = np.asarray(ids, dtype=np.int64)
-        self._text,self._vocab,self._sep = text,vocab,sep
+        self._ids,self._text,self._vocab,self._sep = ids,text,vocab,sep
+    @cached_property
+    def data(self) -> np.ndarray:
+        "The numbers of the tokens, int64. They are made when asked for: a document may be a file of a gigabyte that nobody wants as a whole."
+        return np.asarray(self._ids, dtype=np.int64)
     @property
     def text(self) -> str:
         "The words, joined."

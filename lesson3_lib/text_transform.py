@@ -89,7 +89,7 @@ def _warn_empty(empty:np.ndarray, items):
     if not empty.any(): return
     i = int(np.flatnonzero(empty)[0])
     which = f"{items[i]}" if isinstance(items[i], Path) else f"text {i}"
-    warnings.warn(f"{int(empty.sum())} of {len(empty)} texts hold no words, the first is {which}: they are kept as they are; leave them out before, if they should not count.", stacklevel=6)
+    warnings.warn(f"{int(empty.sum())} of {len(empty)} texts hold no words, the first is {which}: they are kept as they are; leave them out before, if they should not count.", stacklevel=7)
 
 class NumericalizeProcessor(PreProcessor):
     "Tokens become numbers, by a vocabulary that is given or made from the training set."
