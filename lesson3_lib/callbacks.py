@@ -77,7 +77,20 @@ class TrackerCallback(LearnerCallback):
         self.__dict__.update(state)
 
 # %% ../nbs/10b_callbacks.ipynb #076074eb
-class EarlyStoppingCallback(TrackerCallback):
+class _PatientCallback(TrackerCallback):
+    "Counts the epochs in a row without improvement."
+    def __init__(self, learn, monitor, mode, min_delta, patience):
+        super().__init__(learn, monitor, mode)
+        self.min_delta,self.patience,self.wait = min_delta,patience,0
+    def on_train_begin(self, **kwargs):
+        super().on_train_begin(**kwargs)
+        self.wait = 0
+    def _waited(self) -> bool:
+        "Whether, with this epoch, there were more than `patience` of them."
+        self.wait = 0 if self.improved(self.min_delta) else self.wait+1
+        return self.wait > self.patience
+
+class EarlyStoppingCallback(_PatientCallback):
     "Stop when `monitor` has not become better for `patience` epochs."
     def __init__(self,
         learn:Learner,             # the learner
@@ -86,14 +99,9 @@ class EarlyStoppingCallback(TrackerCallback):
         min_delta:float=0.,        # less than this is no improvement
         patience:int=0,            # how many epochs without improvement are forgiven
     ):
-        super().__init__(learn, monitor, mode)
-        self.min_delta,self.patience,self.wait = min_delta,patience,0
-    def on_train_begin(self, **kwargs):
-        super().on_train_begin(**kwargs)
-        self.wait = 0
+        super().__init__(learn, monitor, mode, min_delta, patience)
     def on_epoch_end(self, epoch, pbar, **kwargs):
-        self.wait = 0 if self.improved(self.min_delta) else self.wait+1
-        if self.wait <= self.patience: return
+        if not self._waited(): return
         if pbar is not None: pbar.write(f'Epoch {epoch}: {self.monitor} has not improved for {self.wait} epochs, stopping.')
         return {'stop_training':True}
 
@@ -122,7 +130,7 @@ class SaveModelCallback(TrackerCallback):
         if self.saved: self.learn.load(self.file, purge=False)
     def state_dict(self): return {**super().state_dict(), 'saved':self.saved}
 
-class ReduceLROnPlateauCallback(TrackerCallback):
+class ReduceLROnPlateauCallback(_PatientCallback):
     "Multiply the learning rate by `factor` when `monitor` has not become better for `patience` epochs."
     def __init__(self,
         learn:Learner,             # the learner
@@ -132,14 +140,10 @@ class ReduceLROnPlateauCallback(TrackerCallback):
         factor:float=0.2,          # what to multiply with, below 1
         min_delta:float=0.,        # less than this is no improvement
     ):
-        super().__init__(learn, monitor, mode)
-        self.patience,self.factor,self.min_delta,self.wait = patience,factor,min_delta,0
-    def on_train_begin(self, **kwargs):
-        super().on_train_begin(**kwargs)
-        self.wait = 0
+        super().__init__(learn, monitor, mode, min_delta, patience)
+        self.factor = factor
     def on_epoch_end(self, epoch, pbar, **kwargs):
-        self.wait = 0 if self.improved(self.min_delta) else self.wait+1
-        if self.wait <= self.patience: return
+        if not self._waited(): return
         opt,self.wait = self.learn.opt,0
         opt.lr = [lr*self.factor for lr in opt.read('lr')]
         if pbar is not None: pbar.write(f'Epoch {epoch}: reducing the learning rate to {opt.lr:.3g}.')

@@ -202,26 +202,6 @@ def _choose(spots:dict, frozen_lr:float|None, unfrozen:bool) -> dict:
     return dict(lr=None, reason="the loss neither falls nor climbs: try a larger `end_lr` or more steps, and look whether the model is trained at all")
 
 # %% ../nbs/09c_finder.ipynb #0f91c813
-@patch
-def lr_find(self:Learner,
-    start_lr:float|slice=1e-7, # rate of the first batch; a slice spreads it over the layer groups
-    end_lr:float|slice=10,     # rate after `num_it` batches
-    num_it:int=100,       # how many batches at most
-    stop_div:bool=True,   # stop when the loss explodes
-    wd:float|None=None,   # weight decay meanwhile; the learner's by default
-    annealing_func:Callable=annealing_exp, # (start, end, share of the way) -> rate
-    show_plot:bool=False, # also draw the curve with the advice
-) -> LRAdvice:
-    "Try learning rates from `start_lr` to `end_lr`, record the losses for `recorder.plot`, and advise. Nothing of the learner changes."
-    frozen_lr,whole = self._frozen_lr,all(p.requires_grad for p in self.model.parameters())
-    with rehearsal(self): self.fit(-(-num_it//max(len(self.data.train_dl), 1)), start_lr, wd, callbacks=[LRFinder(self, start_lr, end_lr, num_it, stop_div, annealing_func)])
-    self._frozen_lr = frozen_lr
-    r = self.recorder
-    r.advice = read_curve(r.lrs, r.raw_losses, frozen_lr=frozen_lr, unfrozen=whole and len(self.layer_groups) > 1 and frozen_lr is not None)
-    r.min_grad_lr = r.advice.steepest
-    if show_plot: r.plot(suggestion=True)
-    return r.advice
-
 def lr_find(
     learn:Learner,        # the learner
     start_lr:float|slice=1e-7, # rate of the first batch; a slice spreads it over the layer groups
@@ -232,8 +212,17 @@ def lr_find(
     annealing_func:Callable=annealing_exp, # (start, end, share of the way) -> rate
     show_plot:bool=False, # also draw the curve with the advice
 ) -> LRAdvice:
-    "`learn.lr_find(...)`."
-    return learn.lr_find(start_lr, end_lr, num_it, stop_div, wd, annealing_func, show_plot)
+    "Try learning rates from `start_lr` to `end_lr`, record the losses for `recorder.plot`, and advise. Nothing of the learner changes."
+    frozen_lr,whole = learn._frozen_lr,all(p.requires_grad for p in learn.model.parameters())
+    with rehearsal(learn): learn.fit(-(-num_it//max(len(learn.data.train_dl), 1)), start_lr, wd, callbacks=[LRFinder(learn, start_lr, end_lr, num_it, stop_div, annealing_func)])
+    learn._frozen_lr = frozen_lr
+    r = learn.recorder
+    r.advice = read_curve(r.lrs, r.raw_losses, frozen_lr=frozen_lr, unfrozen=whole and len(learn.layer_groups) > 1 and frozen_lr is not None)
+    r.min_grad_lr = r.advice.steepest
+    if show_plot: r.plot(suggestion=True)
+    return r.advice
+
+Learner.lr_find = lr_find
 
 # %% ../nbs/09c_finder.ipynb #2a64a8f8
 @patch
