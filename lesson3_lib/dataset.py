@@ -7,9 +7,8 @@ __all__ = ['DatasetType', 'Dataset', 'TensorDataset', 'Subset', 'SequentialSampl
            'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'DataBunch']
 
 # %% ../nbs/02_dataset.ipynb #25c05593
-import enum, os, pickle, sys
+import enum, os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import reduce
 from itertools import islice
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch.utils import data as torch_data
 from fastcore.basics import ifnone, listify, patch
 
 from .core import default_device, item_rng, map_tensors, to_detach, to_device
+from .workers import Crew, one_thread
 
 # %% ../nbs/02_dataset.ipynb #c433fac7
 class Dataset(torch_data.Dataset):
@@ -139,43 +139,13 @@ def collate(
     return samples
 
 # %% ../nbs/02_dataset.ipynb #44d0f46d
-def _fetch(dataset, idxs:list[int], seed:int, epoch:int, collate_fn:Callable):
-    "The batch of items `idxs`."
+def _fetch(held:tuple, seed:int, epoch:int, idxs:list[int]):
+    "The batch of items `idxs`. `held`: the data set, and what makes a batch of its items."
+    dataset,collate_fn = held
     if type(dataset) is torch_data.TensorDataset and collate_fn is collate: return dataset[torch.as_tensor(np.asarray(idxs))]
     if hasattr(dataset, 'batch') and collate_fn is collate: return dataset.batch(idxs)
     if hasattr(dataset, 'at'): return collate_fn([dataset.at(i, (seed, epoch, i)) for i in idxs])
     return collate_fn([dataset[i] for i in idxs])
-
-class _Failure(NamedTuple):
-    "An exception on its way from a worker to the user."
-    error:Exception
-
-class _Batches(torch_data.Dataset):
-    "What a worker process holds: `self[(epoch, idxs)]` is a whole batch, or the error that making it raised."
-    def __init__(self, dataset, seed, collate_fn): self.dataset,self.seed,self.collate_fn = dataset,seed,collate_fn
-    def __getitem__(self, job):
-        epoch,idxs = job
-        try: return _fetch(self.dataset, idxs, self.seed, epoch, self.collate_fn)
-        except Exception as e:
-            try: pickle.loads(pickle.dumps(e))
-            except Exception: e = RuntimeError(f"{type(e).__name__}: {e}")
-            return _Failure(e)
-
-@contextmanager
-def _one_opencv_thread():
-    """OpenCV with one thread, while processes are forked: a child inherits the memory of a thread pool but not its threads,
-    and would wait for them for ever."""
-    cv2 = sys.modules.get('cv2')
-    if cv2 is None: yield
-    else:
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1) # ends the threads of the pool
-        try: yield
-        finally: cv2.setNumThreads(threads)
-
-def _one_thread(worker_id:int):
-    "Workers share the cores: PyTorch sets itself to one thread in them, OpenCV has to be told (where it was not forked so)."
-    if 'cv2' in sys.modules: sys.modules['cv2'].setNumThreads(1)
 
 # %% ../nbs/02_dataset.ipynb #b9d54950
 class DataLoader:
@@ -202,6 +172,7 @@ class DataLoader:
         if sampler is None: self.sampler = ShuffleSampler(len(dataset), self.seed) if shuffle else SequentialSampler(len(dataset))
         self.batch_sampler = ifnone(batch_sampler, BatchSampler(self.sampler, bs, drop_last))
         self.epoch,self._peeks = 0,0
+        Crew().join(self)
 
     def __len__(self) -> int: return len(self.batch_sampler)
     def __iter__(self): return self.iter_from(0)
@@ -218,24 +189,19 @@ class DataLoader:
     @property
     def dl(self): "The loader itself; the original API kept another one inside."; return self
 
-    def _batches(self, jobs, epoch): return (_fetch(self.dataset, idxs, self.seed, epoch, self.collate_fn) for idxs in jobs)
-
+    def held(self) -> tuple:
+        "What worker processes must know of this loader."
+        return self.dataset,self.collate_fn
+    def _batches(self, jobs, epoch): return (_fetch(self.held(), self.seed, epoch, idxs) for idxs in jobs)
     def _parallel(self, jobs, epoch):
-        jobs = [(epoch, list(idxs)) for idxs in jobs]
-        pin = ifnone(self.pin_memory, self.device.type == 'cuda')
-        loader = torch_data.DataLoader(_Batches(self.dataset, self.seed, self.collate_fn), batch_size=None, sampler=jobs,
-            num_workers=min(self.num_workers, max(len(jobs), 1)), pin_memory=pin, worker_init_fn=_one_thread,
-            generator=torch.Generator().manual_seed(self.seed)) # a generator of its own: the global one is not touched
-        with _one_opencv_thread(): batches = iter(loader) # this starts the workers
-        for b in batches:
-            if isinstance(b, _Failure): raise b.error
-            yield b
+        return self.crew.turn(self, _fetch, [(self.seed, epoch, list(idxs)) for idxs in jobs], ifnone(self.pin_memory, self.device.type == 'cuda'))
 
     def proc_batch(self, b):
         "`b` moved to the device, opened and transformed."
-        b = unpack(to_device(b, self.device))
-        for tfm in self.tfms: b = tfm(b)
-        return b
+        with one_thread(self.num_workers > 0 and self.device.type == 'cpu'): # workers keep the other cores busy: a second thread would wait for its turn
+            b = unpack(to_device(b, self.device))
+            for tfm in self.tfms: b = tfm(b)
+            return b
 
     def one_batch(self):
         "A first batch to look at: made in this process, and the epochs to come stay as they were."
@@ -248,14 +214,16 @@ class DataLoader:
         epoch:int=2**32,    # whose draws
     ):
         "The batch of these items, made in this process."
-        return self.proc_batch(_fetch(self.dataset, list(idxs), self.seed, epoch, self.collate_fn))
+        return self.proc_batch(_fetch(self.held(), self.seed, epoch, list(idxs)))
 
     def new(self, **changes) -> 'DataLoader':
         "A loader like this one but for `changes` (arguments of `DataLoader`)."
         now = {k:getattr(self, k) for k in ('dataset','bs','shuffle','seed','num_workers','device','tfms','collate_fn','drop_last','pin_memory')}
         if not {'dataset','shuffle','seed'} & set(changes): now['sampler'] = self.sampler
         if not {'dataset','shuffle','seed','bs','drop_last','sampler'} & set(changes): now['batch_sampler'] = self._batch_sampler
-        return type(self)(**{**now, 'tfms':list(self.tfms), **changes})
+        res = type(self)(**{**now, 'tfms':list(self.tfms), **changes})
+        self.crew.join(res)
+        return res
 
     @classmethod
     def from_torch(cls, dl:torch_data.DataLoader, device=None) -> 'DataLoader':
@@ -314,6 +282,9 @@ class DataBunch:
             if collate_fn is not None: dl.collate_fn = collate_fn
             for tfm in listify(dl_tfms): dl.add_tfm(tfm)
         if device is not None: self.device = device
+        crew = Crew()
+        for dl in self.dls:
+            if isinstance(dl, DataLoader): crew.join(dl)
         self.norm = self.denorm = None
         if not no_check: self.sanity_check()
 

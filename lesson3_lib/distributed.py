@@ -21,9 +21,10 @@ from fastcore.basics import ifnone, patch
 
 from .callback import batch_len
 from .core import default_device, gather_distrib, map_tensors, num_distrib, rank_distrib
-from .dataset import BatchSampler, _one_opencv_thread, order_of
+from .dataset import BatchSampler, order_of
 from .learner import Learner, bare_model
 from .recorder import LearnerCallback
+from .workers import one_opencv_thread
 
 # %% ../nbs/20_distributed.ipynb #3d976652
 def setup_distrib(
@@ -59,7 +60,7 @@ def launch(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings('ignore', category=DeprecationWarning, message='.*fork.*')
         processes = [multiprocessing.get_context(how).Process(target=_process, args=(rank, func, args, n, folder, timeout, gpus)) for rank in range(n)]
-        with _one_opencv_thread():
+        with one_opencv_thread():
             for p in processes: p.start()
         try: _wait(processes)
         finally:
