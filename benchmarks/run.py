@@ -34,6 +34,7 @@ JOBS = {  # the job: who does it, the data, what it is, and the goals: this libr
     'clas-bf16': (HALF,  'long reviews','text classifier on documents of 1,500 tokens, bfloat16', {'fastai':1.5}),
     'predict':   (BOTH,  'few tiles',   '`predict` of one picture, resnet18 at 128', {'fastai':2}),
     'folder':    (BOTH,  'few tiles',   '1,000 tiles predicted, resnet18 at 128', {'fastai':1.5}),
+    'folder-bf16':(BOTH, 'few tiles',   '1,000 tiles predicted, resnet18 at 128, ours in bfloat16 by `to_fp16()`', {}),
     'surface':   (BOTH,  None,          'import of the vision surface, after torch, pandas and pyplot', {'fastai':1/.7}),
     'surface-text':(BOTH,None,          'import of the text surface, after torch, pandas and pyplot', {'fastai':1/.7}),
     'loop':      (('ours','bare','fastai'), None, 'the loop itself: a tiny network on batches in memory', {'bare':1/1.25}),

@@ -143,7 +143,8 @@ def _denorm(data, x, *ys):
     if getattr(data, 'norm', None) is None: return x,ys
     flags = getattr(data.norm, 'keywords', {})
     if flags.get('do_x', True): x = data.denorm(x, do_x=True)
-    if flags.get('do_y', False): ys = tuple(data.denorm(y, do_x=True) for y in ys)
+    pictures = hasattr(getattr(data.single_ds, 'y', None), 'convert_mode')  # other targets are not normalized, whatever `do_y` says
+    if flags.get('do_y', False) and pictures: ys = tuple(data.denorm(y, do_x=True) for y in ys)
     return x,ys
 
 # %% ../nbs/09b_prediction.ipynb #4f92d86c
