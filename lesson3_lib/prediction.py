@@ -83,7 +83,12 @@ def _preds_of(self:Learner, dl, activ=None, with_loss=False, n_batch=None, pbar=
         losses = [item_losses(self.loss_func, out, *as_args(yb))] if with_loss else []
         parts.append(to_detach([activ(out), yb, *losses], cpu=True))
         if i+1 == n: break
-    return [_cat([p[i] for p in parts]) for i in range(len(parts[0]))] if parts else None
+    return self._join(parts) if parts else None
+
+@patch
+def _join(self:Learner, parts:list[list]) -> list:
+    "The predictions, targets and losses of batches as those of a set."
+    return [_cat([p[i] for p in parts]) for i in range(len(parts[0]))]
 
 @patch(as_prop=True)
 def _folded(self:Learner) -> FoldedModel:

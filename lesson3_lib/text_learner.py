@@ -31,6 +31,7 @@ from .learner import Learner, bare_model, check_state, read_tensors, write_tenso
 from .metrics import accuracy
 from .sealed import parse_json
 from .text_data import TextClasDataBunch, TextLMDataBunch, show_table
+from .text_loaders import LanguageModelPreLoader
 from .text_transform import BOS, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK
 
 # %% ../nbs/19_text_learner.ipynb #e479e556
@@ -110,7 +111,7 @@ class RNNLearner(Learner):
         "Predictions for a whole set."
         bare_model(self.model).reset()
         dl = self.dl(ds_type)
-        order = _loader_order(dl) if ordered else None
+        order = _loader_order(dl) if ordered and not isinstance(dl, LanguageModelPreLoader) else None # streams are in order
         preds = super().get_preds(ds_type=ds_type, activ=activ, with_loss=with_loss, n_batch=n_batch, pbar=pbar)
         if order is None: return preds
         if n_batch is not None: raise ValueError("`ordered=True` needs the whole set: leave `n_batch` out.")
@@ -136,6 +137,16 @@ def _check_vocab(name, saved, n, itos):
 # %% ../nbs/19_text_learner.ipynb #dbd57bf6
 class LanguageLearner(RNNLearner):
     "A learner for language models, which can write."
+    def _join(self, parts:list[list]) -> list:
+        "Batches of a language model go on where the one before ended: (streams, all words, ...). Losses are means over the words of a stream."
+        lengths = [p[1].shape[1] for p in parts]
+        out = [p.new_empty(len(p), sum(lengths), *p.shape[2:]) for p in parts[0][:2]]
+        losses = [sum(p[2]*n for p,n in zip(parts, lengths))/sum(lengths)] if len(parts[0]) > 2 else []
+        for n in lengths[::-1]: # each batch is let go once it is copied: with the scores of all words, this may be gigabytes
+            part = parts.pop()
+            at = sum(lengths[:len(parts)])
+            for o,p in zip(out, part): o[:,at:at+n] = p
+        return out + losses
 
 def _pretrained_files(learn, pretrained_fnames):
     "Weights and vocabulary: named files of the model folder, or the published ones."
