@@ -81,14 +81,14 @@ class TokenizeProcessor(PreProcessor):
         if isinstance(ds.items, TokenStore): return # tokens already
         texts = self.texts(ds.items)
         store = TokenStore.build(self.tokenizer, texts)
-        _warn_empty(store.lens <= texts.n_marks, texts.items)
+        _warn_empty(store.lens <= texts.n_marks, texts.items, None if getattr(ds, '_df', None) is None else ds._columns([]).index)
         ds.items = store
 
-def _warn_empty(empty:np.ndarray, items):
+def _warn_empty(empty:np.ndarray, items, rows=None):
     "Say which texts have no words in them."
     if not empty.any(): return
     i = int(np.flatnonzero(empty)[0])
-    which = f"{items[i]}" if isinstance(items[i], Path) else f"text {i}"
+    which = f"{items[i]}" if isinstance(items[i], Path) else f"text {i}" if rows is None else f"that of row {rows[i]}"
     warnings.warn(f"{int(empty.sum())} of {len(empty)} texts hold no words, the first is {which}: they are kept as they are; leave them out before, if they should not count.", stacklevel=7)
 
 class NumericalizeProcessor(PreProcessor):
