@@ -138,8 +138,9 @@ class ItemList:
 
     @property
     def inner_df(self) -> pd.DataFrame|None:
-        "The table the items came from, row by row. A part of a list notes which rows are its own and takes them here: it does not copy the table."
-        return self._df if self._rows is None else self._df.iloc[self._rows]
+        "The table the items came from, row by row. A part of a list notes which rows are its own, and copies them when it is asked for them here."
+        if self._rows is not None: self._df,self._rows = self._df.iloc[self._rows],None
+        return self._df
     @inner_df.setter
     def inner_df(self, df:pd.DataFrame|None): self._df,self._rows = df,None
     def _columns(self, cols) -> pd.DataFrame:
