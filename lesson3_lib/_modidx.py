@@ -3270,5 +3270,6 @@ d = { 'settings': { 'branch': 'main',
                                      'lesson3_lib.workers._Unknown': ('workers.html#_unknown', 'lesson3_lib/workers.py'),
                                      'lesson3_lib.workers._begin': ('workers.html#_begin', 'lesson3_lib/workers.py'),
                                      'lesson3_lib.workers.fingerprint': ('workers.html#fingerprint', 'lesson3_lib/workers.py'),
+                                     'lesson3_lib.workers.kept_memory': ('workers.html#kept_memory', 'lesson3_lib/workers.py'),
                                      'lesson3_lib.workers.one_opencv_thread': ('workers.html#one_opencv_thread', 'lesson3_lib/workers.py'),
                                      'lesson3_lib.workers.one_thread': ('workers.html#one_thread', 'lesson3_lib/workers.py')}}}

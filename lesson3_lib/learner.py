@@ -25,6 +25,7 @@ from .epoch_metrics import EpochMetric
 from .layers import apply_init, bn_types, flatten_model, requires_grad, split_model
 from .recorder import FitTable, LearnerCallback, Recorder
 from .sealed import check_tensor_file
+from .workers import kept_memory
 
 # %% ../nbs/09_learner.ipynb #ad268a05
 def loss_batch(
@@ -197,7 +198,8 @@ def fit(self:Learner,
     made = [make(self) for make in self.callback_fns if not _is_metric(make)]
     metrics = self.metrics + [make() for make in self.callback_fns if _is_metric(make)]
     table = FitTable(show=not self.silent)
-    try: fit(epochs, self, [*self.callbacks, *made, *listify(callbacks)], metrics, table)
+    try:
+        with kept_memory(getattr(self.data, 'device', None)): fit(epochs, self, [*self.callbacks, *made, *listify(callbacks)], metrics, table)
     except Exception as e:
         _explain(e, self)
         raise
