@@ -22,6 +22,7 @@ from .dataset import DataLoader, Dataset, _cpu_count, collate, grab_idx
 from .learner import Learner, bare_model
 from .prediction import _denorm, _item  # and learn.pred_batch
 from .sealed import short
+from .workers import kept_memory
 
 # %% ../nbs/15c_folder_prediction.ipynb #6135ebd7
 class Unreadable(NamedTuple):
@@ -75,18 +76,19 @@ def predict_each(self:Learner,
 def _answers(self:Learner, batches, items, kwargs):
     ds = self.data.single_ds
     needs_x = 'x' in inspect.signature(ds.y.reconstruct).parameters
-    for b in batches:
-        found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}
-        for idxs,batch in b['good']:
-            for tfm in self.data.single_dl.tfms: batch = tfm(batch)
-            preds = self._predict_batch(batch)
-            x,(preds,) = _denorm(self.data, to_detach(batch[0], cpu=True), preds) if needs_x or self._targets_normalized() else (None,(preds,))
-            for k,i in enumerate(idxs):
-                raw = grab_idx(preds, k)
-                decision = ds.y.analyze_pred(raw, **kwargs)
-                label = _item(ds, decision, ds.x.reconstruct(grab_idx(x, k))) if needs_x else ds.y.reconstruct(decision)
-                found[i] = Predicted(items[i], label, decision, raw, None)
-        yield from (found[i] for i in sorted(found))
+    with kept_memory(self.data.device):
+        for b in batches:
+            found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}
+            for idxs,batch in b['good']:
+                for tfm in self.data.single_dl.tfms: batch = tfm(batch)
+                preds = self._predict_batch(batch)
+                x,(preds,) = _denorm(self.data, to_detach(batch[0], cpu=True), preds) if needs_x or self._targets_normalized() else (None,(preds,))
+                for k,i in enumerate(idxs):
+                    raw = grab_idx(preds, k)
+                    decision = ds.y.analyze_pred(raw, **kwargs)
+                    label = _item(ds, decision, ds.x.reconstruct(grab_idx(x, k))) if needs_x else ds.y.reconstruct(decision)
+                    found[i] = Predicted(items[i], label, decision, raw, None)
+            yield from (found[i] for i in sorted(found))
 
 @patch
 def _targets_normalized(self:Learner) -> bool: return self.data.norm is not None and getattr(self.data.norm, 'keywords', {}).get('do_y', False)

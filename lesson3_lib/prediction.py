@@ -23,6 +23,7 @@ from .folding import FoldedModel
 from .learner import Learner
 from .learner import validate as _validate
 from .losses import activation_for, item_losses
+from .workers import kept_memory
 
 # %% ../nbs/09b_prediction.ipynb #f7d643ef
 @patch
@@ -78,11 +79,12 @@ def _preds_of(self:Learner, dl, activ=None, with_loss=False, n_batch=None, pbar=
     activ,run,parts = ifnone(activ, activation_for(self.loss_func)),self._quiet_handler(),[]
     n = len(dl) if n_batch is None else min(n_batch, len(dl))
     batches = dl if pbar is False or self.silent else progress(dl, total=n, desc='predict')
-    for i,(xb,yb) in enumerate(batches):
-        out,yb = _output(self._folded, xb, yb, run)
-        losses = [item_losses(self.loss_func, out, *as_args(yb))] if with_loss else []
-        parts.append(to_detach([activ(out), yb, *losses], cpu=True))
-        if i+1 == n: break
+    with kept_memory(getattr(dl, 'device', None)):
+        for i,(xb,yb) in enumerate(batches):
+            out,yb = _output(self._folded, xb, yb, run)
+            losses = [item_losses(self.loss_func, out, *as_args(yb))] if with_loss else []
+            parts.append(to_detach([activ(out), yb, *losses], cpu=True))
+            if i+1 == n: break
     return self._join(parts) if parts else None
 
 @patch
