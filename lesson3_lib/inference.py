@@ -170,6 +170,8 @@ def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
     check_sides([state['tfms'], state['tfmargs']])
     x,y = make_list(state['x'], fn.parent, fn, own),make_list(state['y'], fn.parent, fn, own)
     if len(x) or len(y): raise ExportError("It brings items of its own, and an export has none: it is damaged or a trap.")
+    classes = getattr(y, 'classes', None)
+    if classes is not None and not (isinstance(classes, (list,tuple,np.ndarray)) and all(isinstance(o, (str,int,float,np.generic)) for o in classes)): raise ExportError("Its classes are no list of names: it is damaged.")
     for name in x.demands(): raise ExportError(f"The export uses a function that is not part of this library: {short(name)!r}. Pass it in `load_learner(..., trust=[{short(name)}])`.")
     x.ignore_empty = y.ignore_empty = True
     ds = (x._label_list or LabelList)(x, y)
