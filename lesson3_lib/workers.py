@@ -24,7 +24,8 @@ class _Hash:
     "A file that keeps a hash of what is written to it."
     def __init__(self, limit:int): self.hash,self.room = hashlib.blake2b(digest_size=16),limit
     def write(self, b):
-        self.room -= len(b)
+        b = memoryview(b) # bytes, or the buffer of a large array
+        self.room -= b.nbytes
         if self.room < 0: raise _Unknown
         self.hash.update(b)
 
