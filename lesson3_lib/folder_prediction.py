@@ -6,7 +6,7 @@
 __all__ = ['Unreadable', 'Predicted', 'BatchReport']
 
 # %% ../nbs/15c_folder_prediction.ipynb #0f559496
-import csv, glob, inspect, os, time
+import csv, glob, os, time
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from fastcore.basics import ifnone, patch
 from .core import progress, to_detach
 from .dataset import DataLoader, Dataset, _cpu_count, collate, grab_idx
 from .learner import Learner, bare_model
-from .prediction import _denorm, _item  # and learn.pred_batch
+from .prediction import _denorm, _item, _needs_x  # and learn.pred_batch
 from .sealed import short
 from .workers import kept_memory
 
@@ -75,7 +75,7 @@ def predict_each(self:Learner,
 @patch
 def _answers(self:Learner, batches, items, kwargs):
     ds = self.data.single_ds
-    needs_x = 'x' in inspect.signature(ds.y.reconstruct).parameters
+    needs_x = _needs_x(ds)
     with kept_memory(self.data.device):
         for b in batches:
             found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}

@@ -77,7 +77,7 @@ class FoldedModel:
     "Calls `model`, or a folded copy of it that is made anew whenever `model` has changed."
     def __init__(self,
         model:nn.Module # as it is trained; its mode is not changed
-    ): self.model,self._copy,self._state,self._samples = model,None,None,None
+    ): self.model,self._copy,self._state,self._samples,self._then = model,None,None,None,None
 
     def __call__(self, *xs):
         "What `model` gives for the inputs `xs`."
@@ -85,7 +85,8 @@ class FoldedModel:
         x, = xs
         if self._copy is None or state != self._state or not self._samples_hold():
             self._copy,self._state = fold_batchnorm(self.model, x[:2]),state
-            self._samples = [(o, o.clone()) for o in _samples(self.model)]
+            self._samples = _samples(self.model)
+            self._then = torch.cat(self._samples)
         if self._copy is self.model: return self.model(x)
         n = max(4, _PIECE//(x.shape[-1]*x.shape[-2]))
         return self._copy(x) if len(x) <= n else torch.cat([self._copy(o) for o in x.split(n)])
@@ -99,7 +100,7 @@ class FoldedModel:
         if _is_touched(self.model): return None
         return [(id(m), *((id(t), t.data_ptr(), 0 if t.is_inference() else t._version) for d in (m._parameters, m._buffers) for t in d.values() if t is not None)) for m in self.model.modules()]
 
-    def _samples_hold(self) -> bool: return all(torch.equal(o, then) for o,then in self._samples)
+    def _samples_hold(self) -> bool: return torch.equal(torch.cat(self._samples), self._then)
 
 def _samples(model:nn.Module) -> list[Tensor]:
     "Some weights of each filter of each convolution, and all of each norm, as views."

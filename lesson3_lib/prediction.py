@@ -143,13 +143,14 @@ def pred_batch(self:Learner,
 
 def _item(ds, y, x):
     "The label made of `y`, which may need to know its input `x` (points need the size of the picture)."
-    return ds.y.reconstruct(y, x) if 'x' in inspect.signature(ds.y.reconstruct).parameters else ds.y.reconstruct(y)
+    return ds.y.reconstruct(y, x) if _needs_x(ds) else ds.y.reconstruct(y)
+def _needs_x(ds) -> bool: return 'x' in inspect.signature(ds.y.reconstruct).parameters
 
 def _denorm(data, x, *ys):
     "Inputs, and whatever else was normalized with them, as they were before."
     if getattr(data, 'norm', None) is None: return x,ys
     flags = getattr(data.norm, 'keywords', {})
-    if flags.get('do_x', True): x = data.denorm(x, do_x=True)
+    if flags.get('do_x', True) and x is not None: x = data.denorm(x, do_x=True)
     pictures = hasattr(getattr(data.single_ds, 'y', None), 'convert_mode')  # other targets are not normalized, whatever `do_y` says
     if flags.get('do_y', False) and pictures: ys = tuple(data.denorm(y, do_x=True) for y in ys)
     return x,ys
@@ -168,8 +169,8 @@ def predict(self:Learner,
     preds = self.pred_batch(batch=batch, with_dropout=with_dropout)
     raw = grab_idx(preds, 0) if batch_first else map_tensors(lambda t: t[:,0], preds)
     ds = self.data.single_ds
-    x,(raw,) = _denorm(self.data, to_detach(batch[0], cpu=True), raw)
-    x = ds.x.reconstruct(grab_idx(x, 0))
+    x,(raw,) = _denorm(self.data, to_detach(batch[0], cpu=True) if return_x or _needs_x(ds) else None, raw)
+    if x is not None: x = ds.x.reconstruct(grab_idx(x, 0))
     decision = ds.y.analyze_pred(raw, **kwargs)
     label = _item(ds, decision, x)
     return (x, label, decision, raw) if return_x else (label, decision, raw)
