@@ -160,15 +160,14 @@ def main():
     p.add_argument('--keep', action='store_true', help='write benchmarks/growth.json')
     args = p.parse_args()
     OUT.mkdir(exist_ok=True)
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     for name in args.series or SERIES:
         xs,counted,what = SERIES[name]
         if args.big and name == 'corpus': xs = [*xs, 1000]
         runs = [measure(HERE/'growth.py', '--point', name, str(n)) for n in xs]
         ys = [r['wall' if name == 'workers' else 'work'] for r in runs]
-        kept[name] = dict(x=xs, y=ys, memory=[r['memory'] for r in runs], counted=counted, what=what, slope=slope(xs, ys) if name != 'workers' else None,
+        res = dict(x=xs, y=ys, memory=[r['memory'] for r in runs], counted=counted, what=what, slope=slope(xs, ys) if name != 'workers' else None,
                           date=f'{time.strftime("%Y-%m-%d %H:%M")}', commit=commit(), machine=machine(), data=about())
-        print(f'{name:9} {counted}: ' + '; '.join(f'{x:,}: {y:.2f} s, {r["memory"]:.0f} MB' for x,y,r in zip(xs, ys, runs)) + ('' if name == 'workers' else f'; exponent {kept[name]["slope"]:.2f}'), flush=True)
-        if args.keep: KEPT.write_text(json.dumps(kept, indent=1)+'\n', encoding='utf-8')
+        print(f'{name:9} {counted}: ' + '; '.join(f'{x:,}: {y:.2f} s, {r["memory"]:.0f} MB' for x,y,r in zip(xs, ys, runs)) + ('' if name == 'workers' else f'; exponent {res["slope"]:.2f}'), flush=True)
+        if args.keep: KEPT.write_text(json.dumps({**(json.loads(KEPT.read_text()) if KEPT.exists() else {}), name:res}, indent=1)+'\n', encoding='utf-8')
 
 if __name__ == '__main__': point(*sys.argv[2:4]) if sys.argv[1:2] == ['--point'] else main()
