@@ -86,7 +86,7 @@ class FoldedModel:
         if self._copy is None or state != self._state or not self._samples_hold():
             self._copy,self._state = fold_batchnorm(self.model, x[:2]),state
             self._samples = _samples(self.model)
-            self._then = torch.cat(self._samples)
+            self._then = self._sampled()
         if self._copy is self.model: return self.model(x)
         n = max(4, _PIECE//(x.shape[-1]*x.shape[-2]))
         return self._copy(x) if len(x) <= n else torch.cat([self._copy(o) for o in x.split(n)])
@@ -100,7 +100,8 @@ class FoldedModel:
         if _is_touched(self.model): return None
         return [(id(m), *((id(t), t.data_ptr(), 0 if t.is_inference() else t._version) for d in (m._parameters, m._buffers) for t in d.values() if t is not None)) for m in self.model.modules()]
 
-    def _samples_hold(self) -> bool: return torch.equal(torch.cat(self._samples), self._then)
+    def _samples_hold(self) -> bool: return torch.equal(self._sampled(), self._then)
+    def _sampled(self) -> Tensor: return torch.cat([torch.empty(0), *self._samples])
 
 def _samples(model:nn.Module) -> list[Tensor]:
     "Some weights of each filter of each convolution, and all of each norm, as views."

@@ -162,6 +162,8 @@ class Crew:
 
 # %% ../nbs/01h_workers.ipynb #517ede07
 _TRIM_THRESHOLD,_MMAP_MAX = -1,-4 # the names of two options in malloc.h
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
+_MALLOPT,_MALLOC_TRIM = getattr(_LIBC, 'mallopt', None),getattr(_LIBC, 'malloc_trim', None)
 
 @contextmanager
 def kept_memory(
@@ -170,12 +172,11 @@ def kept_memory(
     """Inside, memory that tensors on the CPU leave is kept for those that follow; afterwards it goes back to the system.
 
     With GNU's C library, that is on most Linux systems; elsewhere, and for other devices, nothing changes."""
-    libc = ctypes.CDLL(None) if sys.platform == 'linux' and (device is None or torch.device(device).type == 'cpu') else None
-    if not hasattr(libc, 'malloc_trim'): yield; return
-    libc.mallopt(_MMAP_MAX, 0)                 # large pieces from the common heap as well,
-    libc.mallopt(_TRIM_THRESHOLD, 2**31-1)     # whose end is not cut off
+    if _MALLOC_TRIM is None or torch.device(device or 'cpu').type != 'cpu': yield; return
+    _MALLOPT(_MMAP_MAX, 0)                 # large pieces from the common heap as well,
+    _MALLOPT(_TRIM_THRESHOLD, 2**31-1)     # whose end is not cut off
     try: yield
     finally:
-        libc.mallopt(_MMAP_MAX, int(os.environ.get('MALLOC_MMAP_MAX_', 65536)))
-        libc.mallopt(_TRIM_THRESHOLD, int(os.environ.get('MALLOC_TRIM_THRESHOLD_', 128*1024)))
-        libc.malloc_trim(0)
+        _MALLOPT(_MMAP_MAX, int(os.environ.get('MALLOC_MMAP_MAX_', 65536)))
+        _MALLOPT(_TRIM_THRESHOLD, int(os.environ.get('MALLOC_TRIM_THRESHOLD_', 128*1024)))
+        _MALLOC_TRIM(0)
