@@ -6,7 +6,6 @@
 __all__ = ['activation_penalty', 'slowness_penalty', 'RNNTrainer']
 
 # %% ../nbs/18a_rnn_trainer.ipynb #d3501d85
-import torch
 from torch import Tensor
 
 from .regularized_lstm import AWD_LSTM

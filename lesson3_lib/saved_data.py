@@ -14,7 +14,7 @@ import numpy as np
 from fastcore.basics import ifnone, patch
 
 from .core import atomic_write
-from .data_block import EmptyLabelList, ItemList, LabelList, LabelLists
+from .data_block import ItemList, LabelList, LabelLists
 from .dataset import DataBunch
 from .items import EmptyLabel
 from .sealed import check_claims, parse_json, parse_npz, read_sealed, short

@@ -6,7 +6,7 @@
 __all__ = ['TokenStore', 'open_text', 'Texts', 'cache_folder']
 
 # %% ../nbs/16e_token_store.ipynb #ab246e56
-import itertools, mmap, os, re, sys, tempfile, warnings, weakref
+import mmap, os, re, sys, tempfile, weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from fastcore.basics import ifnone, patch
 
 from .core import progress
 from .data_sets import Config
-from .piece_reader import Reader, sum_rows, _Column, _Rows, _check_text
+from .piece_reader import sum_rows, _Column, _Rows, _check_text
 from .slices import map_slices
 from .tokenizer import BOS, EOS, FLD, UNK, Tokenizer
 from .vocab import Vocab
