@@ -161,6 +161,10 @@ def show_batch(self:DataBunch,
     ys = [_reconstruct_y(ds, grab_idx(y, i), o) for i,o in zip(idxs, xs)]
     return ds.x.show_xys(xs, ys, **kwargs)
 
-def _reconstruct_y(ds, t, x):
-    "Label `t` as an item; lists that need the input for it (points on an image) take it as `x`."
-    return ds.y.reconstruct(t, x=x) if 'x' in inspect.signature(ds.y.reconstruct).parameters else ds.y.reconstruct(t)
+def _needs_x(ds) -> bool:
+    "Whether labels of `ds` need their input to become items again: points need the size of the picture."
+    return 'x' in inspect.signature(ds.y.reconstruct).parameters
+
+def _reconstruct_y(ds, t, x=None):
+    "Label `t` as an item; `x`: its input, for labels that need it."
+    return ds.y.reconstruct(t, x=x) if _needs_x(ds) else ds.y.reconstruct(t)

@@ -20,7 +20,8 @@ from fastcore.basics import ifnone, patch
 from .core import progress, to_detach
 from .dataset import DataLoader, Dataset, _cpu_count, collate, grab_idx
 from .learner import Learner, bare_model
-from .prediction import _denorm, _item, _needs_x  # and learn.pred_batch
+from .data_block import _needs_x, _reconstruct_y
+from .prediction import _denorm  # and learn.pred_batch
 from .sealed import short
 from .workers import kept_memory
 
@@ -86,7 +87,7 @@ def _answers(self:Learner, batches, items, kwargs):
                 for k,i in enumerate(idxs):
                     raw = grab_idx(preds, k)
                     decision = ds.y.analyze_pred(raw, **kwargs)
-                    label = _item(ds, decision, ds.x.reconstruct(grab_idx(x, k))) if needs_x else ds.y.reconstruct(decision)
+                    label = _reconstruct_y(ds, decision, ds.x.reconstruct(grab_idx(x, k)) if needs_x else None)
                     found[i] = Predicted(items[i], label, decision, raw, None)
             yield from (found[i] for i in sorted(found))
 

@@ -17,6 +17,7 @@ import pandas as pd
 from torch import Tensor
 from fastcore.basics import patch
 
+from .data_block import _needs_x, _reconstruct_y
 from .dataset import DatasetType
 from .learner import Learner
 from . import prediction  # gives the learner `get_preds` and `validate`
@@ -88,9 +89,8 @@ class Interpretation:
         "The prediction for item `i` as an item. `x`: its input, for predictions that need its size."
         return self._as_item(self.ds.y.analyze_pred(self.preds[i]), i, x)
     def _as_item(self, t, i, x):
-        y = self.ds.y
-        if 'x' not in inspect.signature(y.reconstruct).parameters: return y.reconstruct(t)
-        return y.reconstruct(t, x=self.ds[i][0] if x is None else x)  # points need the picture's size
+        ds = self.ds
+        return _reconstruct_y(ds, t, ds[i][0] if x is None and _needs_x(ds) else x)
 
     def name_of(self,
         i:int, # position in the set

@@ -18,6 +18,7 @@ from fastcore.basics import ifnone, listify, patch
 
 from .callback import CallbackHandler, as_args
 from .core import map_tensors, progress, to_detach
+from .data_block import _needs_x, _reconstruct_y
 from .dataset import DatasetType, grab_idx
 from .folding import FoldedModel
 from .learner import Learner
@@ -139,12 +140,7 @@ def pred_batch(self:Learner,
     if not reconstruct: return preds
     ds,x = self.dl(ds_type).dataset,to_detach(batch[0], cpu=True)
     x,_ = _denorm(self.data, x)
-    return [_item(ds, ds.y.analyze_pred(grab_idx(preds, i)), ds.x.reconstruct(grab_idx(x, i))) for i in range(len(batch[1]))]
-
-def _item(ds, y, x):
-    "The label made of `y`, which may need to know its input `x` (points need the size of the picture)."
-    return ds.y.reconstruct(y, x) if _needs_x(ds) else ds.y.reconstruct(y)
-def _needs_x(ds) -> bool: return 'x' in inspect.signature(ds.y.reconstruct).parameters
+    return [_reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i)), ds.x.reconstruct(grab_idx(x, i))) for i in range(len(batch[1]))]
 
 def _denorm(data, x, *ys):
     "Inputs, and whatever else was normalized with them, as they were before."
@@ -172,7 +168,7 @@ def predict(self:Learner,
     x,(raw,) = _denorm(self.data, to_detach(batch[0], cpu=True) if return_x or _needs_x(ds) else None, raw)
     if x is not None: x = ds.x.reconstruct(grab_idx(x, 0))
     decision = ds.y.analyze_pred(raw, **kwargs)
-    label = _item(ds, decision, x)
+    label = _reconstruct_y(ds, decision, x)
     return (x, label, decision, raw) if return_x else (label, decision, raw)
 
 # %% ../nbs/09b_prediction.ipynb #cda877ce
@@ -219,8 +215,8 @@ def show_results(self:Learner,
     takes = {k for k,p in inspect.signature(ds.y.analyze_pred).parameters.items() if p.kind != p.VAR_KEYWORD}
     decide = {k:kwargs.pop(k) for k in list(kwargs) if k in takes}
     xs = [ds.x.reconstruct(grab_idx(x, i)) for i in range(n)]
-    ys = [_item(ds, grab_idx(y, i), xs[i]) for i in range(n)]
-    zs = [_item(ds, ds.y.analyze_pred(grab_idx(preds, i), **decide), xs[i]) for i in range(n)]
+    ys = [_reconstruct_y(ds, grab_idx(y, i), xs[i]) for i in range(n)]
+    zs = [_reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i), **decide), xs[i]) for i in range(n)]
     return ds.x.show_xyzs(xs, ys, zs, **kwargs)
 
 # %% ../nbs/09b_prediction.ipynb #392637aa

@@ -134,9 +134,10 @@ class Crew:
 
     def _hire(self, member, work, n:int, pin_memory:bool) -> int:
         "Have at least `n` workers who know what the members hold; which of these things is that of `member`."
-        mates = [m for ref in self.members if (m := ref()) is not None and m.crew is self and m.num_workers == member.num_workers or m is member]
-        known = {tuple(map(id, m.held())):m.held() for m in (mates if member in mates else [*mates, member])}
-        held,state = list(known.values()),fingerprint((work, pin_memory, list(known.values())))
+        mates = [m for ref in self.members if (m := ref()) is not None and m.crew is self and m.num_workers == member.num_workers]
+        known = {tuple(map(id, m.held())):m.held() for m in (*mates, member)}
+        held = list(known.values())
+        state = fingerprint((work, pin_memory, held))
         if state is None or state != self.state or len(self.workers) < n or not all(w.is_alive() for w in self.workers): # an interrupt ends them
             self.close()
             self.loader = torch_data.DataLoader(_Jobs(work, held), batch_size=None, sampler=self.jobs, num_workers=n, pin_memory=pin_memory, persistent_workers=True,
