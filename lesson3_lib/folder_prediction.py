@@ -190,7 +190,7 @@ def predict_folder(self:Learner,
     bs:int=64,                   # items per batch
     num_workers:int|None=None,   # processes that read; see `predict_each`
     resume:bool=False,           # go on with an unfinished `.csv` of the same items
-    pictures:str|Path|None=None, # folder for predicted masks, as PNG; by default `out` without its suffix
+    pictures:str|Path|None=None, # folder for predicted masks, as PNG of the size of each picture; by default `out` without its suffix, or with `-masks` where the items are in that folder
     pbar:bool=True,              # show a bar where bars are wanted
     **kwargs,                    # handed to `analyze_pred` of the labels, such as `thresh`
 ) -> BatchReport:
@@ -204,7 +204,7 @@ def predict_folder(self:Learner,
     done,head = _whole_rows(part, names) if resume and part.exists() else (0,None)
     out.parent.mkdir(parents=True, exist_ok=True)
     report = BatchReport(out, 0, before=done)
-    pictures,used,held,rows = Path(ifnone(pictures, out.with_suffix(''))),set(),[],_WRITERS[out.suffix](part, head, True) if head else None
+    pictures,used,held,rows = _mask_folder(pictures, out, items),set(),[],_WRITERS[out.suffix](part, head, True) if head else None
     try:
         for i,p in enumerate(self.predict_each(items[done:], bs, num_workers, pbar, **kwargs), done):
             why = (p.error or '').replace(f'{root}{os.sep}', '')  # the table has names below the folder
@@ -212,7 +212,7 @@ def predict_folder(self:Learner,
             if p.error: report.failed[names[i]] = why
             else:
                 report.n += 1
-                row.update({'picture':_save_picture(p, i, pictures, out.parent, used)} if p.probs.ndim > 1 and hasattr(p.label, 'save') else _columns(p, getattr(self.data.single_ds.y, 'classes', None)))
+                row.update({'picture':_save_picture(p, i, pictures, out.parent, used, self.data.single_ds)} if p.probs.ndim > 1 and hasattr(p.label, 'save') else _columns(p, getattr(self.data.single_ds.y, 'classes', None)))
                 report.pictures = pictures if 'picture' in row else None
             if rows is None and p.error: held.append(row); continue  # the columns are not known yet
             if rows is None: rows = _WRITERS[out.suffix](part, ['item', *(k for k in row if k not in ('item','error')), 'error'], False)
@@ -227,11 +227,24 @@ def predict_folder(self:Learner,
     report.seconds = time.perf_counter()-start
     return report
 
-def _save_picture(p:Predicted, i:int, folder:Path, base:Path, used:set) -> str:
+def _mask_folder(pictures, out:Path, items:list) -> Path:
+    "Where masks go: never to where the items are, whose names they have."
+    is_in = lambda folder: any(Path(os.path.abspath(o)).is_relative_to(os.path.abspath(folder)) for o in items if isinstance(o, os.PathLike))
+    if pictures is None: return out.with_name(f'{out.stem}-masks') if is_in(out.with_suffix('')) else out.with_suffix('')
+    if is_in(pictures): raise ValueError(f"The predicted masks would be written to {pictures}, where the items themselves are, and replace those of the same name: pass another folder as `pictures`.")
+    return Path(pictures)
+
+def _at_full_size(p:Predicted, ds, i:int):
+    "The predicted mask at the size of the picture as it came, where the labels know how; else as the network gave it."
+    if not hasattr(ds.y, 'laid_over'): return p.label
+    try: return ds.y.laid_over(p.label, ds, p.item, (0,0,i))
+    except TypeError: return p.label  # a transform that cannot say where a point goes
+
+def _save_picture(p:Predicted, i:int, folder:Path, base:Path, used:set, ds) -> str:
     "Write the predicted picture; its path, relative to that of the table where it can be."
     name = f'{Path(p.item).stem}.png' if isinstance(p.item, (str,os.PathLike)) else f'{i:06d}.png'
     if name in used or not name.isprintable(): name = f'{i:06d}-{Path(name).stem[:60]}.png'
     used.add(name)
     folder.mkdir(parents=True, exist_ok=True)
-    p.label.save(folder/name)
+    _at_full_size(p, ds, i).save(folder/name)
     return (folder/name).relative_to(base).as_posix() if folder.is_relative_to(base) else (folder/name).as_posix()
