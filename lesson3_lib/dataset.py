@@ -110,6 +110,7 @@ def unpack(b):
     if isinstance(b, dict): return {k:unpack(v) for k,v in b.items()}
     return b
 
+# %% ../nbs/02_dataset.ipynb #25712a9a
 def _stack(ts:list[Tensor]) -> Tensor:
     shapes = {tuple(t.shape) for t in ts}
     if len(shapes) > 1:
@@ -121,6 +122,7 @@ def _stack(ts:list[Tensor]) -> Tensor:
     for row,t in zip(out, ts): row.copy_(t)
     return out
 
+# %% ../nbs/02_dataset.ipynb #567ae3da
 def collate(
     samples:list, # items, or (nested) tuples of items, all of the same kind
 ):

@@ -79,6 +79,7 @@ def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataF
         raise ValueError(f"{fn} is not UTF-8 (byte {e.object[e.start]:#x} at {e.start}): read it with `pd.read_csv(..., encoding={_guess_encoding(line)!r})`, say, and pass the table to `from_df`.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e: raise ValueError(f"{fn} cannot be read as a table: {e}") from None
 
+# %% ../nbs/03_item_list.ipynb #94f312a5
 def get_files(
     path:str|Path,      # where to look
     extensions:Collection[str]|None=None, # such as ('.jpg','.png'), in any case; all files by default

@@ -159,6 +159,7 @@ def get_label_cls(self:ItemList,
     if isinstance(o, Collection): return FloatList if len(o) and all(isinstance(v, (float, np.floating)) for v in o) else MultiCategoryList
     return ItemList
 
+# %% ../nbs/03c_label.ipynb #54c37357
 @patch
 def _label_from_list(self:ItemList, labels:Sequence, label_cls:type|None=None, from_item_lists:bool=False, **kwargs) -> 'LabelList':
     if not from_item_lists: raise ValueError("Your data isn't split: split it first, with `split_none()` where no validation is wanted." + _STEPS)
@@ -167,6 +168,7 @@ def _label_from_list(self:ItemList, labels:Sequence, label_cls:type|None=None, f
     label_cls = self.get_label_cls(labels, label_cls=label_cls, **kwargs)
     return ifnone(self._label_list, LabelList)(x=self, y=label_cls(labels, path=self.path, x=self, **kwargs))
 
+# %% ../nbs/03c_label.ipynb #63cf8176
 @patch
 def label_from_df(self:ItemList,
     cols=1,                   # column(s) with the labels; several columns of 0 and 1 are one-hot tags
@@ -182,6 +184,7 @@ def label_from_df(self:ItemList,
         kwargs,label_cls = {'one_hot':True, 'classes':list(cols), **kwargs},MultiCategoryList
     return self._label_from_list(_object_array(labels.to_numpy()) if labels.shape[1] > 1 else labels.iloc[:,0].to_numpy(dtype=object), label_cls, **kwargs)
 
+# %% ../nbs/03c_label.ipynb #d3e1b728
 @patch
 def label_from_func(self:ItemList, func:Callable, label_cls:type|None=None, **kwargs) -> 'LabelList':
     """Labels are `func(item)`. An error within `func` is passed on with a note that names the item.
@@ -215,6 +218,7 @@ def label_from_re(self:ItemList,
         return found.group(1)
     return self.label_from_func(label, label_cls, **kwargs)
 
+# %% ../nbs/03c_label.ipynb #efd8ea49
 @patch
 def label_const(self:ItemList, const=0, label_cls:type|None=None, **kwargs) -> 'LabelList':
     "Every label is `const`. `label_cls`: the kind of label list; by default what fits `const`."

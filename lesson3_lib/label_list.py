@@ -93,6 +93,7 @@ class CategoryProcessor(PreProcessor):
 
 def _by_name(o): return (isinstance(o, str), o)  # numbers before words, each in order
 
+# %% ../nbs/03b_label_list.ipynb #d15603ee
 class CategoryListBase(ItemList):
     "Labels that are one or several of a set of classes."
     def __init__(self, items, classes:Sequence|None=None, **kwargs):
@@ -196,6 +197,7 @@ class EmptyLabelList(ItemList):
         return pred
     def reconstruct(self, t): return EmptyLabel()
 
+# %% ../nbs/03b_label_list.ipynb #372932fc
 @patch
 def analyze_pred(self:ItemList, pred:Tensor, **kwargs) -> Tensor:
     """What `reconstruct` takes, from the activated output for one item.

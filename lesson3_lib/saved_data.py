@@ -42,6 +42,7 @@ def _decode(d:dict, path:Path):
         return [EmptyLabel()]*d['empty']
     return d['values']
 
+# %% ../nbs/03e_saved_data.ipynb #eb75aca4
 @patch
 def to_state(self:ItemList) -> dict:
     "What this list is made of: JSON values and NumPy arrays."
@@ -85,6 +86,7 @@ def _get_arrays(state, arrays):
     if isinstance(state, dict): return arrays[state['__array__']] if '__array__' in state else {k:_get_arrays(v, arrays) for k,v in state.items()}
     return [_get_arrays(o, arrays) for o in state] if isinstance(state, list) else state
 
+# %% ../nbs/03e_saved_data.ipynb #05543602
 def list_state(items:ItemList) -> dict:
     "The class of `items` by name, with its state."
     return {'class': type(items).__name__, **items.to_state()}
@@ -96,6 +98,7 @@ def plain(v):
     if isinstance(v, (np.ndarray, np.generic)): return v.tolist()
     return getattr(v, 'name', v) if not isinstance(v, (str,int,float,bool,list,tuple,dict,type(None))) else v
 
+# %% ../nbs/03e_saved_data.ipynb #a7c93aaf
 @patch
 def save(self:DataBunch,
     file:str|Path='data_save.pkl', # name in the data's folder; whatever its ending, it holds no pickle
@@ -141,6 +144,7 @@ def make_list(
     if state['class'] not in classes: raise ValueError(f"{fn} holds a {state['class']}, which is not defined here: import or define that class, then load again.")
     return classes[state['class']].from_state(state, path, trust)
 
+# %% ../nbs/03e_saved_data.ipynb #6bc5cfd3
 def load_data(
     path:str|Path,                 # the data's folder
     file:str|Path='data_save.pkl', # the name given to `data.save`
