@@ -73,6 +73,7 @@ def _chosen(what:str, choices:dict, name:str) -> int:
     if name not in choices: raise ValueError(f"`{what}` must be one of {', '.join(choices)}, got {name!r}.")
     return choices[name]
 
+# %% ../nbs/04c_geometry.ipynb #ee7c3bc0
 def _sample(f:Callable, a:np.ndarray) -> np.ndarray:
     "`f(a)` for a function `f` of OpenCV that takes up to four channels."
     if a.dtype == np.int32: return np.ascontiguousarray(f(a[...,None].view(np.uint8))).view(np.int32)[...,0] # codes are moved byte by byte
@@ -83,6 +84,7 @@ def _sample(f:Callable, a:np.ndarray) -> np.ndarray:
     return np.dstack([f(np.ascontiguousarray(o[...,i])) for o in parts for i in range(o.shape[2])] if parts[-1].shape[2] == 2 else
                      [f(np.ascontiguousarray(o)) for o in parts]) # OpenCV samples two channels at once less exactly than one or three
 
+# %% ../nbs/04c_geometry.ipynb #078bfaee
 def _whole_pixels(a:np.ndarray, m:np.ndarray, h:int, w:int) -> np.ndarray|None:
     "`a` moved by `m`, where that is a crop, flip or quarter turn within the image; else None."
     (xx,xy,x0),(yx,yy,y0),(px,py,_) = exact = (m/m[2,2]).tolist()
@@ -98,6 +100,7 @@ def _whole_pixels(a:np.ndarray, m:np.ndarray, h:int, w:int) -> np.ndarray|None:
     rows,cols = (xy < 0,yx < 0) if xy else (yy < 0,xx < 0)
     return cv2.flip(a, -1 if rows and cols else 0 if rows else 1) if rows or cols else np.ascontiguousarray(a)
 
+# %% ../nbs/04c_geometry.ipynb #861202a9
 def warp(
     a:np.ndarray,       # (h, w) or (h, w, c): uint8, float32, or int32 codes
     m:np.ndarray,       # (3, 3) from pixel indices (x, y, 1) of the result to those of `a`
@@ -242,6 +245,7 @@ def moved(self:ImagePoints, step=None, size=None) -> ImagePoints:
         raise TypeError("Points can be moved by matrices, or by functions with an `invert` argument.")
     return self._with_points(self._xy if step is None else move_points(self._xy, np.linalg.inv(step)), ifnone(size, self._size))
 
+# %% ../nbs/04c_geometry.ipynb #fa5fcc89
 @patch
 def set_sample(self:Image, mode:str|None=None, padding_mode:str|None=None, **kwargs) -> Image:
     "This item, to be sampled in another way (`mode`, `padding_mode` as in `warp`)."
@@ -354,6 +358,7 @@ def coord(self:ImagePoints, func:Callable, *args, **kwargs) -> ImagePoints:
     res = func(FlowField(self._size, self._xy.float()), *args, **{**kwargs, 'invert':True})
     return self._with_points((res.flow if isinstance(res, FlowField) else res).double(), self._size)
 
+# %% ../nbs/04c_geometry.ipynb #5d7ff188
 @patch
 def pixel(self:Image,
     func:Callable, # from the float tensor (c, h, w), which it may change, to another
@@ -375,6 +380,7 @@ def pixel(self:ImagePoints, func:Callable, *args, **kwargs) -> ImagePoints:
                         "or leave the labels out with `use_on_y=False`.")
     return res
 
+# %% ../nbs/04c_geometry.ipynb #bebdfcae
 @patch(as_prop=True)
 def logit_px(self:Image) -> Tensor: "The pixels on the logit scale: 0 is half grey."; return torch.logit(self.px, 1e-7)
 

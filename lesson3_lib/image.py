@@ -83,6 +83,7 @@ def _read(fn) -> tuple[str,bytes]:
     except (FileNotFoundError,NotADirectoryError): raise FileNotFoundError(f"There is no picture file `{fn}`; check the folder, the name and its suffix.") from None
     except IsADirectoryError: raise ValueError(f"`{fn}` is a folder, not a picture file.") from None
 
+# %% ../nbs/04_image.ipynb #cca4ef2e
 def _to_eight_bits(a:np.ndarray, name:str) -> np.ndarray:
     "Samples of 16 bits scaled to 0..255."
     if a.size and (a.min() < 0 or a.max() > 65535): raise ValueError(f"`{name}` holds values from {a.min()} to {a.max()}; pictures of 8 and 16 bits a channel can be read.")
@@ -305,6 +306,7 @@ def _from_memory(o, mode:str):
         a = np.asarray(PIL.Image.fromarray(a).convert('L'))
     return Pixels(np.ascontiguousarray(a if a.dtype == np.uint8 else a.astype(np.float32)))
 
+# %% ../nbs/04_image.ipynb #09ad3a4a
 def open_image(
     fn,                       # path; also bytes, an open file, a Pillow image, an array (h, w, c) or (h, w), or a tensor (c, h, w): uint8, or floats from 0 to 1
     div:bool=True,            # values from 0 to 1; False keeps 0 to 255 (as floats)
@@ -357,6 +359,7 @@ def show_image(
     if hide_axis: ax.axis('off')
     return ax
 
+# %% ../nbs/04_image.ipynb #1ef6df8f
 def subplots(
     rows:int, cols:int,
     imgsize:float=4,         # inches a picture, where `figsize` is not given

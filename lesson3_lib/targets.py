@@ -34,6 +34,7 @@ def unpack_mask(
     "A travelling batch of masks opened, on whatever device it is."
     return b[:,None].long()
 
+# %% ../nbs/04b_targets.ipynb #d08ac45d
 class ImageSegment(Image):
     "A mask: `data` the code of every pixel, int64 (1, height, width). Transforms sample it by nearest neighbour and leave its codes alone."
     def __init__(self,

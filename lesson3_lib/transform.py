@@ -60,6 +60,7 @@ def seeded_globally(seed:int):
     try: yield
     finally: random.setstate(states[0]); np.random.set_state(states[1]); torch.set_rng_state(states[2])
 
+# %% ../nbs/05_transform.ipynb #de359f52
 class Transform:
     "A function that changes items, and which of its arguments are drawn at random, how."
     order = 0 # of the transforms in a list, those with a smaller one come first
