@@ -231,6 +231,7 @@ def split(self:Learner,
     if lost: raise ValueError(f"These parameters are in no layer group and would never be trained: {', '.join(lost[:5])}{' ...' if len(lost)>5 else ''}. Give groups that cover the whole model.")
     self.layer_groups,self._opt = groups,None
 
+# %% ../nbs/09_learner.ipynb #23c130cb
 @patch
 def freeze_to(self:Learner,
     n:int # the first group that is trained; -1 is the last one
@@ -324,6 +325,7 @@ def read_tensors(
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError, TypeError, IndexError) as e:
         raise ValueError(f"{path} cannot be read: it is damaged or no file of tensors ({type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ''}).") from e
 
+# %% ../nbs/09_learner.ipynb #5fcc7a0b
 def check_state(
     model:nn.Module,  # what the state is for
     state:dict,       # a state dict
@@ -342,6 +344,7 @@ def check_state(
         raise ValueError(f"{where} does not fit this model ({len(own)} tensors here, {len(state)} in the file), so nothing was loaded:\n  " + '\n  '.join(bad[:5]) + more +
                          "\nMake the learner with the architecture, head and number of classes it was saved with" + ("; `strict=False` loads what has the same names and shapes." if strict else "."))
 
+# %% ../nbs/09_learner.ipynb #15e8d6aa
 @patch
 def load(self:Learner,
     name:str|Path,          # of the stage, without suffix
