@@ -315,6 +315,7 @@ def conv2d_trans(
     "A transposed convolution."
     return nn.ConvTranspose2d(ni, nf, ks, stride, padding, bias=bias)
 
+# %% ../nbs/07b_layers.ipynb #96f1803e
 def conv_layer(
     ni:int, nf:int,         # channels in and out
     ks:int=3, stride:int=1, # kernel size and stride
@@ -385,6 +386,7 @@ class MergeLayer(nn.Module):
         self.dense = dense
     def forward(self, x): return torch.cat([x, x.orig], 1) if self.dense else x + x.orig
 
+# %% ../nbs/07b_layers.ipynb #2690fc44
 def res_block(
     nf:int,            # channels in; also out, unless `dense`
     dense:bool=False,  # stack the input instead of adding it: twice the channels

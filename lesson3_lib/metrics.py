@@ -109,6 +109,7 @@ class _ClassScore(ConfusionMatrix):
         warnings.warn(f"`{self.name}`: average='binary' is for two classes and there are {n}, so this is the mean over classes (average='macro').")
         return 'macro'
 
+# %% ../nbs/07c_metrics.ipynb #f7a66dda
 class Precision(_ClassScore):
     "Of the items given a class, the share that is of it."
     def __init__(self,
@@ -194,6 +195,7 @@ class MatthewsCorreff(ConfusionMatrix):
         spread = (n**2 - given@given) * (n**2 - true@true)
         return ((cm.trace()*n - given@true) / spread.sqrt().clamp(min=1)).float() if spread else torch.tensor(0.)
 
+# %% ../nbs/07c_metrics.ipynb #7c3189eb
 class KappaScore(ConfusionMatrix):
     "Cohen's kappa: how much better than chance predicted and true classes agree; 1 is perfect."
     def __init__(self,

@@ -38,6 +38,7 @@ def get_image_files(
     "The pictures in a folder, in the order of their names."
     return get_files(path, image_extensions if check_ext else None, recurse=recurse)
 
+# %% ../nbs/06_vision_data.ipynb #3d8689fc
 def missing_files(
     fns:Sequence, # paths
 ) -> list[int]:
@@ -49,6 +50,7 @@ def missing_files(
         return name in listed[folder]
     return [i for i,fn in enumerate(fns) if not there(fn)]
 
+# %% ../nbs/06_vision_data.ipynb #f4da3925
 class ImageList(ItemList):
     "Pictures, by their files. `open` may be overridden to read them in another way."
     _square_show,_square_show_res = True,True
@@ -146,6 +148,7 @@ def fit_titles(
         if lines: title.set_text('\n'.join(o.replace('; ', ';') for o in lines))
     fig.tight_layout()
 
+# %% ../nbs/06_vision_data.ipynb #ef2aa206
 @patch
 def show_xys(self:ImageList,
     xs:list,              # pictures
@@ -208,6 +211,7 @@ def normalize(
         return rows.view(n,h,w,c).permute(0,3,1,2)
     return torch.addcmul(-mean[:,None,None]/std[:,None,None], x, 1/std[:,None,None]) # one pass over the pixels
 
+# %% ../nbs/06_vision_data.ipynb #63f42ad7
 def denormalize(x:Tensor, mean:Tensor, std:Tensor, do_x:bool=True) -> Tensor:
     "The reverse of `normalize`, on the CPU; `x` as it is where it was not normalized. `x`: (n, c, h, w); `mean`, `std`: (c,); `do_x`: whether it was normalized."
     return x.cpu().float()*std.reshape(-1,1,1) + mean.reshape(-1,1,1) if do_x else x.cpu()
@@ -285,6 +289,7 @@ def create_from_ll(cls:ImageDataBunch,
     if test is not None: lls.add_test_folder(test)
     return lls.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, seed=seed, cache=cache)
 
+# %% ../nbs/06_vision_data.ipynb #c2be169c
 @patch(cls_method=True)
 def from_folder(cls:ImageDataBunch,
     path:str|Path,            # the folder
@@ -299,6 +304,7 @@ def from_folder(cls:ImageDataBunch,
     split = il.split_by_folder(train=train, valid=valid) if valid_pct is None else il.split_by_rand_pct(valid_pct, seed)
     return cls.create_from_ll(split.label_from_folder(classes=classes), test=test, **kwargs)
 
+# %% ../nbs/06_vision_data.ipynb #ca41fe7c
 @patch(cls_method=True)
 def from_df(cls:ImageDataBunch,
     path:str|Path,            # the folder
@@ -322,6 +328,7 @@ def from_csv(cls:ImageDataBunch, path:str|Path, folder:str|Path|None=None, label
     return cls.from_df(path, read_table(Path(path)/csv_labels, delimiter, header), folder=folder, label_delim=label_delim, valid_pct=valid_pct, seed=seed,
                        fn_col=fn_col, label_col=label_col, suffix=suffix, **kwargs)
 
+# %% ../nbs/06_vision_data.ipynb #f2f833ca
 @patch(cls_method=True)
 def from_lists(cls:ImageDataBunch, path:str|Path, fnames:Sequence, labels:Sequence, valid_pct:float=0.2, seed:int|None=None, item_cls:type|None=None, **kwargs) -> ImageDataBunch:
     "Pictures `fnames` and their `labels`, in the same order."
@@ -340,6 +347,7 @@ def from_name_re(cls:ImageDataBunch, path:str|Path, fnames:Sequence, pat:str, va
     "Pictures `fnames`, labelled by the first group of the regular expression `pat` in their path."
     return cls.create_from_ll(ImageList(fnames, path=path).split_by_rand_pct(valid_pct, seed).label_from_re(pat), **kwargs)
 
+# %% ../nbs/06_vision_data.ipynb #118e90ab
 @patch(cls_method=True)
 def single_from_classes(cls:ImageDataBunch, path:str|Path, classes:Sequence, ds_tfms=None, **kwargs) -> ImageDataBunch:
     "A bunch without pictures, for predicting `classes`."

@@ -46,6 +46,7 @@ def check_codes(
     raise ValueError(f"`{name}` holds the value{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:8]))}{', ...' if len(wrong) > 8 else ''}, "
                      f"and there are {len(classes)} classes: {_names(classes)}. (All its values: {', '.join(map(str, shown))}.) {hint}")
 
+# %% ../nbs/06b_vision_targets.ipynb #9262d16c
 class CheckedMask:
     "The source of a mask, whose codes are checked when it is read."
     channels = 1
@@ -125,6 +126,7 @@ class SegmentationLabelList(ImageList):
         "The mask of codes `t` (1, h, w)."
         return ImageSegment(t.long())
 
+# %% ../nbs/06b_vision_targets.ipynb #3d6c2370
 class MaskPairs(LabelList):
     "Pictures and masks of one size."
     def at(self, i, key):
@@ -202,6 +204,7 @@ class PointsLabelList(ImageList):
         "The points of the row `t` (n, 2), on the image `x`."
         return ImagePoints(FlowField(x.size, t), scale=False)
 
+# %% ../nbs/06b_vision_targets.ipynb #67e89c94
 class PointsPairs(LabelList):
     "Pictures and points, where points outside are kept unless asked otherwise."
     def transform(self, tfms, tfm_y=None, **kwargs):
