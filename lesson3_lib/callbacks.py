@@ -38,6 +38,7 @@ def better_is(
     less = any(word in monitor for word in ('loss','error','perplexity','mse','mae','rmse','msle','rmspe'))
     return mode if mode != 'auto' else 'min' if less else 'max'
 
+# %% ../nbs/10b_callbacks.ipynb #037f9fc8
 class TrackerCallback(LearnerCallback):
     "Base class: watches the column `monitor` of the table. `improved(min_delta)` says whether the epoch was the best so far."
     _observer = True
@@ -105,6 +106,7 @@ class EarlyStoppingCallback(_PatientCallback):
         if pbar is not None: pbar.write(f'Epoch {epoch}: {self.monitor} has not improved for {self.wait} epochs, stopping.')
         return {'stop_training':True}
 
+# %% ../nbs/10b_callbacks.ipynb #eee7d44d
 class SaveModelCallback(TrackerCallback):
     "Save the model when `monitor` is at its best, and load that one at the end; or save it every epoch."
     def __init__(self,
@@ -130,6 +132,7 @@ class SaveModelCallback(TrackerCallback):
         if self.saved: self.learn.load(self.file, purge=False)
     def state_dict(self): return {**super().state_dict(), 'saved':self.saved}
 
+# %% ../nbs/10b_callbacks.ipynb #fe8a3982
 class ReduceLROnPlateauCallback(_PatientCallback):
     "Multiply the learning rate by `factor` when `monitor` has not become better for `patience` epochs."
     def __init__(self,
@@ -163,6 +166,7 @@ class TerminateOnNaNCallback(Callback):
         if pbar is not None: pbar.write(f'Epoch {epoch}, batch {num_batch}: the loss is not a finite number, stopping. Try a lower learning rate, `clip_grad`, and look for NaN in the data.')
         return {'stop_epoch':True, 'stop_training':True, 'skip_validate':True}
 
+# %% ../nbs/10b_callbacks.ipynb #b1a6b640
 class StopAfterNBatches(Callback):
     "Stop after `n_batches`, without validation: for trying things out."
     def __init__(self, n_batches:int=2): self.n_batches = n_batches
@@ -275,6 +279,7 @@ class MixUpLoss(nn.Module):
             mean = lambda t: single(output, t).reshape(len(output), -1).mean(1)
             return (mean(target)*lam + mean(other)*(1-lam)).mean()
 
+# %% ../nbs/10b_callbacks.ipynb #a81a1e14
 class MixUpCallback(LearnerCallback):
     "Mix the items of each training batch with one another."
     def __init__(self,
@@ -334,6 +339,7 @@ class WeightedSampler:
         "The positions of epoch `epoch`."
         return item_rng(self.seed, epoch).choice(len(self.share), self.n, p=self.share).tolist()
 
+# %% ../nbs/10b_callbacks.ipynb #6db5e56e
 class OverSamplingCallback(LearnerCallback):
     "Draw training items so that all classes are met equally often."
     _order = -20  # before schedules count the batches

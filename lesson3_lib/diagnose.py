@@ -107,6 +107,7 @@ def check_divergence(r:Record) -> Finding|None:
     start = max(r.batches[0], r.chance or 0.)
     if (r.batches > 4*start).sum() >= 3 and start > 0: return Finding('rate too high', f"from {start:.3g} in the first batch the training loss shot up to {r.batches.max():.3g}", lower)
 
+# %% ../nbs/14b_diagnose.ipynb #68a1607e
 def check_spikes(r:Record) -> Finding|None:
     "Single batches whose loss is far above that of their neighbours. `r`: what was recorded."
     n,half = len(r.batches),max(5, len(r.batches)//20)
@@ -125,6 +126,7 @@ def _running_median(a:np.ndarray, half:int) -> np.ndarray:
     padded = np.pad(a, half, mode='reflect' if len(a) > half else 'edge')
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2*half+1), axis=1)
 
+# %% ../nbs/14b_diagnose.ipynb #390f33d0
 def check_flat(r:Record) -> Finding|None:
     "A training loss that hardly moved. `r`: what was recorded."
     if len(r.batches) < 10 or not np.isfinite(r.batches).all(): return None
@@ -145,6 +147,7 @@ def check_underfitting(r:Record) -> Finding|None:
     return Finding('underfitting', f"the training loss ({r.train[n-1]:.3g}) stays above the validation loss ({r.valid[n-1]:.3g})",
                    ("train more epochs", "use a smaller learning rate", "regularize less: less weight decay (`wd`), less dropout (`ps`), milder augmentation (`get_transforms`)"))
 
+# %% ../nbs/14b_diagnose.ipynb #35897f25
 def check_overfitting(r:Record) -> Finding|None:
     "Validation loss that turned up while training loss went on down. `r`: what was recorded."
     if len(r.valid) < 2 or not np.isfinite(r.valid).all(): return None
@@ -202,6 +205,7 @@ def check_predictions(
     return Finding('constant predictions', f"the model says class {said} for {share:.0%} of the items, which it is for {(true[said]/true.sum()).item():.0%} of them",
                    ("weigh the classes (`CrossEntropyFlat(weight=...)`), or show the rare ones more often (`OverSamplingCallback`)",) + alike[1:])
 
+# %% ../nbs/14b_diagnose.ipynb #407471d3
 def check_imbalance(
     counts:Sequence[int],   # training items of each class or label
     classes:Sequence[str],  # their names

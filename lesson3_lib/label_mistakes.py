@@ -59,6 +59,7 @@ class _Confusion(Interpretation):
         ax = show_confusion(self.confusion_matrix(), self.classes, normalize, title, cmap, norm_dec, plot_txt, ax, **kwargs)
         return ax.figure if return_fig else None
 
+# %% ../nbs/14a_label_mistakes.ipynb #4a9cbdce
 class ClassificationInterpretation(_Confusion):
     "Mistakes of a model that gives one class an item. Where items have several labels, `from_learner` gives a `MultiLabelClassificationInterpretation`."
     @classmethod

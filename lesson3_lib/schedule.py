@@ -63,6 +63,7 @@ class WayCallback(LearnerCallback):
         "Turn the knobs of `self.learn.opt`. `pct`: how much of the training is done, from 0 to 1."
         raise NotImplementedError(f"{type(self).__name__} must define `turn(self, pct)`.")
 
+# %% ../nbs/10_schedule.ipynb #912e4332
 class OneCycleScheduler(WayCallback):
     "Rate and momentum as in `one_cycle`."
     def __init__(self,
@@ -132,6 +133,7 @@ class TrainingPhase:
         "The values of the knobs."
         return {name:anneal(start, end, pct) for name,(start,end,anneal) in self.knobs.items()}
 
+# %% ../nbs/10_schedule.ipynb #802e9b05
 class GeneralScheduler(WayCallback):
     "Plays `phases` one after the other, and stops when they are over."
     def __init__(self,

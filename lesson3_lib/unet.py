@@ -158,6 +158,7 @@ def _picture_size(data) -> tuple[int,int]:
     x = data.train_ds[0][0]
     return tuple(int(o) for o in getattr(x, 'data', x).shape[-2:])
 
+# %% ../nbs/13_unet.ipynb #875b3802
 @delegates(Learner.__init__)
 def unet_learner(
     data:DataBunch,                   # images and masks (or other images)

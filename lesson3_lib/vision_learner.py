@@ -48,6 +48,7 @@ class Architecture:
     def __hash__(self): return hash(self.__name__)
     def __reduce__(self): return Architecture, (self.__name__,)
 
+# %% ../nbs/12_vision_learner.ipynb #5ba74aa3
 class Models:
     "The networks by attribute: `models.resnet18`. torchvision is imported when the first one is asked for."
     def __getattr__(self, name):
@@ -97,6 +98,7 @@ def _tensors_only():
         if before is None: del os.environ[key]
         else: os.environ[key] = before
 
+# %% ../nbs/12_vision_learner.ipynb #6a3efd51
 def _torchvision_model(name, weights, progress, **kwargs):
     from torchvision.models import get_model
     if weights is None: return get_model(name, weights=None, **kwargs)
@@ -160,6 +162,7 @@ def _default_cut(layers:list[nn.Module]) -> int:
         if _is_pool(layers[i]) or any(isinstance(l, (nn.Linear, nn.Flatten, nn.Dropout, Flatten)) for l in layers[i].modules()): return i
     return len(layers)
 
+# %% ../nbs/12_vision_learner.ipynb #5020137e
 def _plain(m:nn.Module) -> bool: return type(m).forward is nn.Sequential.forward
 
 def trunk(
@@ -187,6 +190,7 @@ _families = {r'(wide_)?resne[x]?t\d+.*': {'cut':-2, 'split':_resnet_split},
              r'alexnet':       {'cut':-2, 'split':_alexnet_split},
              r'efficientnet_lite0': {'cut':5, 'split':_lite_split, 'unet_cut':3}}
 
+# %% ../nbs/12_vision_learner.ipynb #0b79a8ea
 def cnn_config(
     arch:str|Callable, # an architecture
 ) -> dict: # 'cut': how many children are the body, or `None` to find out; 'split': a function of the model that gives the starts of the later layer groups
@@ -300,6 +304,7 @@ def n_outputs(data:DataBunch) -> int:
     if not isinstance(c, int) or c < 1: raise ValueError(f"The data does not say how many outputs the model needs (`data.c` is {c!r}): label it with the data block API, or set `data.c`.")
     return c
 
+# %% ../nbs/12_vision_learner.ipynb #17bc356c
 @delegates(Learner.__init__)
 def cnn_learner(
     data:DataBunch,                   # images and labels
