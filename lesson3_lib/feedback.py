@@ -194,6 +194,7 @@ def feedback(self:Learner,
     self.fit_one_cycle(epochs, lr, **fit_kwargs)
     return _report(before, {k:self._look(dl) for k,dl in looks.items()}, looks, len(items), len(self.data.train_ds), epochs, lr, new_classes, save)
 
+# %% ../nbs/15e_feedback.ipynb #432b623c
 @patch
 def _add_classes(self:Learner, classes:list, new:list):
     "A head for more classes, and a recipe that knows."

@@ -59,6 +59,7 @@ def _example(learn:Learner, size) -> Tensor:
     channels = len(x) if x is not None else len(data.stats[0]) if getattr(data, 'norm', None) is not None else 3
     return torch.rand(channels, *((size, size) if isinstance(size, int) else size[-2:]), generator=torch.Generator().manual_seed(0))
 
+# %% ../nbs/15d_interchange.ipynb #fcbe52db
 @contextmanager
 def _portable(learn:Learner, size, activ:bool, normalize:bool):
     "The network as it is to be written, on the CPU and in evaluation mode, and two examples for it; afterwards it is back where it was."
