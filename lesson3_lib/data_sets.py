@@ -301,8 +301,9 @@ def untar_data(
             try: archive = download_data(url, fname or target.with_name(_archive_name(url)), checksum=checksum, overwrite=force_download)
             except (ConnectionError,FileNotFoundError) as e: raise type(e)(_nowhere(url, target, e)) from None
             ours = True
-        elif checksum is not None: check_file(archive, Known(sha256=checksum))
-        try: return extract(archive, target, overwrite=True, **kwargs)
+        try:
+            if checksum is not None: check_file(archive, Known(sha256=checksum)) # also one of an earlier call, which had perhaps no checksum
+            return extract(archive, target, overwrite=True, **kwargs)
         except ValueError:
             if ours: archive.unlink()  # a refused download is not kept; a file of yours is never touched
             raise

@@ -110,6 +110,7 @@ def _face(look, x, y, z):
     if look.style: c[(y<-.56-.12*x)|((z>.1)&(y<.3))] = look.hair
     return c
 
+# %% ../nbs/01d_draw_heads.ipynb #42f9e8f4
 def _parts(look):
     "The ellipsoids of a head besides the skull: centre and radii in the head's axes (mm), colour, and whether only its back counts."
     rx,ry,rz = look.radii

@@ -74,6 +74,7 @@ def _ground(s, left, right, walk):
         z = U(8,22)
         for x in np.arange(left+0.3,right-0.5,1.1): s.face([(x,0,z),(x+.55,0,z),(x+.55,0,z+2.5),(x,0,z+2.5)],[228,228,224],'LaneMkgsNonDriv')
 
+# %% ../nbs/01c_draw_scenes.ipynb #1f307376
 def _building(s, x, z0, z1, height, out):
     "A house: its long side along the street with rows of windows, and the side that faces us."
     base = np.array(s.pick([152,104,84],[176,160,136],[134,128,130],[190,178,158],[120,98,92],[164,140,120]))*s.rng.uniform(0.85,1.1)
@@ -90,6 +91,7 @@ def _barrier(s, x, z0, z1, height, c, name):
     "A wall or a fence along the street."
     s.face([(x,0,z0),(x,0,z1),(x,height,z1),(x,height,z0)], c, name)
 
+# %% ../nbs/01c_draw_scenes.ipynb #2018c7a4
 def _tree(s, x, z):
     "A trunk and a crown of many ovals, light above and dark below."
     U,r = s.rng.uniform,s.rng.uniform(1.4,2.6)
@@ -111,6 +113,7 @@ def _pole(s, x, z):
         on = s.rng.integers(3)
         for i,c in enumerate(([220,50,40],[230,180,50],[60,200,90])): s.oval(x,z,0,top+.52-.32*i,.1,.1,[o*(1. if i==on else .35) for o in c],'TrafficLight')
 
+# %% ../nbs/01c_draw_scenes.ipynb #ba85fc4a
 def _car(s, x, z, away, kind):
     "A car, a van or a bus from behind or before, with a glimpse of its side."
     wide,tall,name = {'car':(.85,1.4,'Car'),'suv':(.95,1.8,'SUVPickupTruck'),'bus':(1.25,3.0,'Truck_Bus')}[kind]

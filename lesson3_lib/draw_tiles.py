@@ -157,6 +157,7 @@ def _agriculture(t, everywhere):
     t.paint(tones.T[:,cells%512], m, 0.7, (t.noise(16,3)-0.5)*30)
     t.paint([52,66,46], m*np.clip((t.noise(16,4)-U(0.74,0.9))*14,0,1), 1)    # trees left standing
 
+# %% ../nbs/01b_draw_tiles.ipynb #322f7bd9
 def _cultivation(t):
     "Small plots of a few families: young green and turned soil, in a clearing of the forest."
     U,size = t.rng.uniform,t.s[0]
@@ -168,6 +169,7 @@ def _cultivation(t):
         m = t.blur(m.astype(np.float32)/255,1.5)*(0.55+0.45*t.noise(6,2))
         t.paint(t.pick([100,134,74],[126,148,90],[158,116,94],[132,100,82]), m, 0.6)
 
+# %% ../nbs/01b_draw_tiles.ipynb #c7696b56
 def _water(t, mine):
     "A river, sometimes a lake, brown, black or blue-green, with sand on its banks and the pits of a mine."
     U = t.rng.uniform
@@ -180,6 +182,7 @@ def _water(t, mine):
         t.paint([138,154,116], np.clip((near*t.noise(14,2)-0.47)*12,0,1), 0.3)
     t.paint(t.pick([126,104,84],[34,38,42],[66,84,88],[98,100,80]), m, texture=(t.noise(30,2)-0.5)*8)
 
+# %% ../nbs/01b_draw_tiles.ipynb #db9a1860
 def _road(t):
     "One road or two from edge to edge; where the first one runs."
     for i in range(t.rng.integers(1,3)):
@@ -201,6 +204,7 @@ def _habitation(t, along):
             t.img[:,y+1:y+h+1,x+1:x+w+1] *= 0.6
             t.img[:,y:y+h,x:x+w] = np.reshape(t.pick([232,226,220],[188,146,126],[122,114,112],[214,206,190]),(3,1,1))
 
+# %% ../nbs/01b_draw_tiles.ipynb #156d1268
 def _rare(t, tag):
     "What few tiles show."
     U,size = t.rng.uniform,t.s[0]

@@ -85,6 +85,7 @@ def _ask(url, part, timeout):
     if not tag.read_text(): tag.unlink()
     return r,have
 
+# %% ../nbs/00b_fetch.ipynb #bd8a2e61
 def _fetch(url, part, known, timeout):
     "One attempt: add to `part` until it is whole. A `ConnectionError` says that it is not yet."
     r,have = _ask(url, part, timeout)
