@@ -183,6 +183,7 @@ def _learn_words(self:PieceReader):
     ends = np.flatnonzero([t == _stop for t in toks])
     self.raw_rows.append(self.ids.numbers(t for t in toks if t != _stop), np.diff(ends, prepend=-1) - 1)
 
+# %% ../nbs/16b_piece_reader.ipynb #5b9a9dab
 @patch
 def _plainly(self:PieceReader, texts, found, counts) -> np.ndarray:
     "`found` with texts that may repeat a word four times taken the plain way: each becomes a piece of its own. Changes `counts`."

@@ -64,6 +64,7 @@ def from_df(cls:TextDataBunch,
     if test_df is not None: lists.add_test(texts(test_df))
     return lists.databunch(**kwargs)
 
+# %% ../nbs/17a_text_data.ipynb #e2684b8a
 @patch(cls_method=True)
 def from_csv(cls:TextDataBunch,
     path:str|Path,              # the folder
@@ -88,6 +89,7 @@ def from_csv(cls:TextDataBunch,
         tokenizer=tokenizer, vocab=vocab, classes=classes, text_cols=text_cols, label_cols=label_cols, label_delim=label_delim, max_vocab=max_vocab,
         min_freq=min_freq, mark_fields=mark_fields, include_bos=include_bos, include_eos=include_eos, **kwargs)
 
+# %% ../nbs/17a_text_data.ipynb #e6eedd24
 @patch(cls_method=True)
 def from_folder(cls:TextDataBunch,
     path:str|Path,              # the folder

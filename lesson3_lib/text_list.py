@@ -81,6 +81,7 @@ class TextLMDataBunch(TextDataBunch):
 class TextClasDataBunch(TextDataBunch):
     "Texts for a classifier (or another model that reads one text at a time)."
 
+# %% ../nbs/17_text_list.ipynb #aca70b35
 class TextList(ItemList):
     "Texts: strings, rows of strings or files, tokenized and numbered once they are labelled."
     _bunch,_processor,_is_lm = TextClasDataBunch,[TokenizeProcessor, NumericalizeProcessor],False
@@ -135,6 +136,7 @@ class LMTextList(TextList):
     "Texts to read on in."
     _bunch,_is_lm = TextLMDataBunch,True
 
+# %% ../nbs/17_text_list.ipynb #ddd9ad5b
 class LMLabelList(EmptyLabelList):
     "The next word of each word: nothing to keep, but a loss and a way to show it."
     def __init__(self, items, **kwargs):
@@ -214,6 +216,7 @@ def create(cls:TextClasDataBunch,
 
 def _lens(ds) -> np.ndarray: return ds.items.lens if isinstance(ds.items, TokenStore) else np.array([len(o) for o in ds.items], dtype=np.int64)
 
+# %% ../nbs/17_text_list.ipynb #b62a7ab6
 def _check_classes(train_ds, bs:int):
     "Raise `ValueError` for too large a batch, and for a class without texts."
     n = len(train_ds)

@@ -142,6 +142,7 @@ class SortSampler:
         return np.argsort(-self.lens, kind='stable').tolist()
     def __iter__(self): return iter(self.epoch_order())
 
+# %% ../nbs/16f_text_loaders.ipynb #9a62e24f
 class SortishSampler(SortSampler):
     "Indices shuffled, yet so that groups of `bs` are of similar length; the order of epoch e is a function of (seed, e)."
     def __init__(self,

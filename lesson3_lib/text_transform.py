@@ -56,6 +56,7 @@ class OpenFileProcessor(PreProcessor):
         if len(ds) and all(isinstance(o, Path) for o in ds.items): ds.items = TextFiles(ds.items, self.enc)
         elif not isinstance(ds.items, (TextFiles, TokenStore)): super().process(ds)
 
+# %% ../nbs/16g_text_transform.ipynb #8548d04b
 class TokenizeProcessor(PreProcessor):
     "Texts become tokens."
     def __init__(self,
@@ -91,6 +92,7 @@ def _warn_empty(empty:np.ndarray, items, rows=None):
     which = f"{items[i]}" if isinstance(items[i], Path) else f"text {i}" if rows is None else f"that of row {rows[i]}"
     warnings.warn(f"{int(empty.sum())} of {len(empty)} texts hold no words, the first is {which}: they are kept as they are; leave them out before, if they should not count.", stacklevel=7)
 
+# %% ../nbs/16g_text_transform.ipynb #a3e7aef1
 class NumericalizeProcessor(PreProcessor):
     "Tokens become numbers, by a vocabulary that is given or made from the training set."
     def __init__(self,

@@ -58,6 +58,7 @@ def replace_rep(t:str) -> str:
     "`t` with runs of 4 or more of a character written as `xxrep`, count, character."
     return re.sub(r'(\S)\1{3,}', lambda m: f' {TK_REP} {len(m[0])} {m[1]} ', t)
 
+# %% ../nbs/16_tokenizer.ipynb #0628aba1
 def replace_wrep(t:str) -> str:
     "`t` with runs of 4 or more of a word (and the marks behind it) written as `xxwrep`, count, word."
     return re.sub(r'(\b\w+\W+)\1{3,}', lambda m: f' {TK_WREP} {len(m[0])//len(m[1])} {m[1]} ', t)
@@ -141,6 +142,7 @@ class BaseTokenizer:
         toks = [self.tokenizer(p) for p in pieces]
         return list(itertools.chain.from_iterable(toks)),[len(t) for t in toks]
 
+# %% ../nbs/16_tokenizer.ipynb #0ee7ca2f
 class WordTokenizer(BaseTokenizer):
     "Words, clipped words, numbers, marks and emoji, cut by compiled code."
     per_piece = True
