@@ -391,6 +391,7 @@ def on_loss_begin(self:CallbackHandler, out:Any) -> Any:
     "The model's output, as the callbacks want it."
     return self('on_loss_begin', measuring=not self.state['train'], last_output=out)['last_output']
 
+# %% ../nbs/08_callback.ipynb #1295421a
 @patch
 def on_backward_begin(self:CallbackHandler, loss:Tensor) -> tuple[Tensor, bool]:
     "The loss to differentiate, and whether to."
@@ -408,6 +409,7 @@ def on_step_end(self:CallbackHandler) -> bool:
     "Whether to forget the gradients."
     return not self('on_step_end', measuring=False)['skip_zero']
 
+# %% ../nbs/08_callback.ipynb #b2bd13e4
 @patch
 def on_batch_end(self:CallbackHandler, loss:Tensor|None) -> bool:
     "Whether to leave the epoch here."

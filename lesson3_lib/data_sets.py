@@ -249,6 +249,7 @@ def local_archive(
         if beside.is_file(): check_file(fn, Known(sha256=beside.read_text().split()[0]))
         return fn
 
+# %% ../nbs/01_data_sets.ipynb #cb558baf
 @delegates(download_url, but=['known','dest'])
 def download_data(
     url:str,                  # an address

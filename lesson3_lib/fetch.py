@@ -149,6 +149,7 @@ def _bad_name(name):
     if '..' in re.split(r'[/\\]', name): return 'climbs out of its folder'
     if '\\' in name or '\0' in name: return 'has a name that means another place on another system'
 
+# %% ../nbs/00b_fetch.ipynb #74751734
 class _Meter(io.RawIOBase):
     "A stream that counts: it refuses to be read beyond `limit`, or in one gulp larger than `gulp` (headers are small)."
     def __init__(self, f, limit, gulp=2**23): self.f,self.limit,self.gulp = f,limit,gulp
@@ -164,6 +165,7 @@ class _Meter(io.RawIOBase):
     def seek(self, pos, whence=0):
         self._check(pos); return self.f.seek(pos, whence)
 
+# %% ../nbs/00b_fetch.ipynb #fe294ee6
 def _tar_entries(tar, f):
     "(name, kind, size) of every entry, in order; at the end the checksum of the whole stream is verified."
     for m in tar:
@@ -189,6 +191,7 @@ def _check_entries(entries, limit, max_members):
     if not n: raise ValueError("holds nothing")
     return total
 
+# %% ../nbs/00b_fetch.ipynb #9fdde743
 @contextmanager
 def _opened(archive, limit):
     "The entries of an archive, and a function that extracts all of them into a folder."

@@ -240,6 +240,7 @@ def filter_by_folder(self:ItemList,
         return (include is None or top in listify(include)) and top not in exclude
     return self.filter_by_func(keep)
 
+# %% ../nbs/03_item_list.ipynb #990fc5a2
 @patch
 def filter_by_rand(self:ItemList,
     p:float,            # probability to be kept, 0 to 1
@@ -257,6 +258,7 @@ def use_partial_data(self:ItemList,
     "A random part of the items, of exactly that size."
     return self[_random(seed).permutation(len(self))[:int(sample_pct*len(self))]]
 
+# %% ../nbs/03_item_list.ipynb #4b80281f
 @patch
 def add(self:ItemList, items:ItemList) -> ItemList:
     "This list with `items` after it."

@@ -252,6 +252,7 @@ def get_ax(
 
 def _done(ax, return_fig): return ax.figure if return_fig else None
 
+# %% ../nbs/08b_recorder.ipynb #3c9552da
 @patch
 def plot_losses(self:Recorder,
     skip_start:int=0,      # leave out this many batches at the start
@@ -270,6 +271,7 @@ def plot_losses(self:Recorder,
     ax.legend()
     return _done(ax, return_fig)
 
+# %% ../nbs/08b_recorder.ipynb #50e20006
 @patch
 def plot_lr(self:Recorder,
     show_moms:bool=False,  # the momentum beside it
@@ -286,6 +288,7 @@ def plot_lr(self:Recorder,
         ax.set(xlabel='batch', ylabel=name)
     return _done(axs[0], return_fig)
 
+# %% ../nbs/08b_recorder.ipynb #3182f516
 @patch
 def plot_metrics(self:Recorder,
     skip_start:int=0,      # leave out this many epochs at the start

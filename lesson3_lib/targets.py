@@ -180,6 +180,7 @@ def scale_flow(
     half = torch.as_tensor(flow.size if y_first else flow.size[::-1], dtype=flow.flow.dtype)/2
     return FlowField(flow.size, flow.flow/half - 1 if to_unit else (flow.flow+1)*half)
 
+# %% ../nbs/04b_targets.ipynb #33e68950
 def unpack_points(b:Tensor) -> Tensor: "Points travel as they are. `b`: a batch (n, k, 2)."; return b
 
 class ImagePoints(Image):
@@ -249,6 +250,7 @@ def bb2hw(
     "The box as left, top, width, height, which is what matplotlib and COCO use."
     return np.array([a[0],a[1],a[2]-a[0],a[3]-a[1]])
 
+# %% ../nbs/04b_targets.ipynb #d8097547
 class ImageBBox(ImagePoints):
     "Labelled boxes over an image: `data` is boxes float32 (n, 4), each (top, left, bottom, right) in [-1, 1], and their labels int64 (n,)."
     @classmethod

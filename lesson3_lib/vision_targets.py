@@ -73,6 +73,7 @@ class SegmentationProcessor(PreProcessor):
         "Give the list `ds` its classes and their number."
         ds.classes,ds.c = self.classes,len(self.classes)
 
+# %% ../nbs/06b_vision_targets.ipynb #6272a1c3
 class SegmentationLabelList(ImageList):
     "Masks, by their files. Override `open` to read them in another way."
     _processor = SegmentationProcessor
@@ -152,6 +153,7 @@ class PointsProcessor(PreProcessor):
     def process(self, ds):
         if len(ds) and ds.n_points != self.n_points: raise ValueError(f"{ds._name(0)} has {ds.n_points} points, the training set has {self.n_points} a picture: every picture needs the same number.")
 
+# %% ../nbs/06b_vision_targets.ipynb #dce6448d
 class PointsLabelList(ImageList):
     "Points over the pictures of `x`: `items` (n pictures, n points, 2), y first, in pixels."
     _processor = PointsProcessor
