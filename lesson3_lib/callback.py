@@ -297,12 +297,13 @@ class MetricCallback(Callback):
         self.metric,self.reduce = as_metric(metric),None  # `reduce` is set where several processes share the validation set
     @property
     def name(self): return self.metric.name
-    def on_epoch_begin(self, **kwargs): self.metric.reset()
+    def on_train_begin(self, **kwargs): self.metric.on_train_begin(**kwargs)
+    def on_epoch_begin(self, **kwargs): self.metric.on_epoch_begin(**kwargs)
     def on_batch_end(self, last_output, last_target, train, **kwargs):
-        if not train: self.metric.update(map_tensors(Tensor.detach, last_output), *as_args(last_target))
+        if not train: self.metric.on_batch_end(last_output=map_tensors(Tensor.detach, last_output), last_target=last_target, train=train, **kwargs)
     def on_epoch_end(self, last_metrics, **kwargs):
         if self.reduce is not None: self.metric.sync(self.reduce)
-        return add_metrics(last_metrics, [self.metric.compute()])
+        return self.metric.on_epoch_end(last_metrics=last_metrics, **kwargs)
 
 # %% ../nbs/08_callback.ipynb #e9f1fccd
 def as_args(b:Any) -> tuple:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from fastcore.basics import patch
+from fastcore.basics import PrettyString, patch
 
+from .callback import as_args
 from .core import map_tensors
 from .layers import children, flatten_model, in_channels, one_param
 from .learner import Learner
@@ -161,25 +162,24 @@ def params_size(
     return layers_info(m, dummy_batch(m, size))
 
 def model_summary(
-    m:nn.Module, # any model
+    m:nn.Module|Learner, # any model; or a learner, which knows its inputs
     *xb,         # its inputs, a batch
-) -> str: # to be printed
+) -> PrettyString: # shows itself as it is in a notebook
     "A table of the layers of `m`: their output for `xb`, their parameters, and whether they are trained."
+    if isinstance(m, Learner): m,xb = m.model,as_args(m.data.train_dl.one_batch()[0])
     def row(*cells): return '{:<22}{:<22}{:>12}  {}'.format(*cells).rstrip() + '\n'
     res = row('Layer', 'Output shape', 'Parameters', 'Trained')
     for name,shape,n,trained in layers_info(m, *xb): res += row(name, str(shape), f'{n:,}' if n else '', ('yes' if trained else 'no') if n else '')
     params = {id(p):p for p in m.parameters()}.values()
     total,trained = sum(p.numel() for p in params),sum(p.numel() for p in params if p.requires_grad)
-    return res + f'\n{total:,} parameters: {trained:,} trained, {total-trained:,} frozen'
+    return PrettyString(res + f'\n{total:,} parameters: {trained:,} trained, {total-trained:,} frozen')
 
 # %% ../nbs/11b_hooks.ipynb #076d5843
 @patch
-def summary(self:Learner):
-    "Print `model_summary` for the first training batch, with what else a person asks of a learner."
-    xb,_ = self.data.train_dl.one_batch()
-    xb = xb if isinstance(xb, (list, tuple)) else [xb]
+def summary(self:Learner) -> PrettyString:
+    "`model_summary` for the first training batch, with what else a person asks of a learner."
     loss = getattr(self.loss_func, '__name__', type(self.loss_func).__name__)
-    print(f"{type(self.model).__name__}\n\n{model_summary(self.model, *xb)}\nLoss: {loss}; layer groups: {len(self.layer_groups)}")
+    return PrettyString(f"{type(self.model).__name__}\n\n{model_summary(self)}\nLoss: {loss}; layer groups: {len(self.layer_groups)}")
 
 # %% ../nbs/11b_hooks.ipynb #ef10d1c3
 class HookCallback(LearnerCallback):

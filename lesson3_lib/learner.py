@@ -163,18 +163,39 @@ def channels_last(
         if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)): m.weight.data = m.weight.data.contiguous(memory_format=torch.channels_last)
     return model
 
+# %% ../nbs/09_learner.ipynb #23099df0
+@patch
+def _follow_model(self:Learner):
+    "Where the model or the layer groups are others than when the groups and the optimizer were made: new layers into the last group, and a new optimizer."
+    grouped,names = {id(p) for g in self.layer_groups for p in g.parameters()},{id(p):k for k,p in self.model.named_parameters()}
+    new = [l for l in flatten_model(self.model) if any(p.requires_grad and id(p) not in grouped for p in l.parameters())]
+    if new:
+        there = lambda l: next((id(p) in names for p in l.parameters()), False)
+        groups = [[l for l in flatten_model(g) if there(l)] for g in self.layer_groups]
+        groups[-1] += new
+        self.layer_groups,self._opt = [nn.Sequential(*g) for g in groups if g],None
+        channels_last(self.model).to(self.data.device)
+        added = [names[id(p)] for l in new for p in l.parameters()]
+        warnings.warn(f"The model is not what it was when its layer groups were made: {len(added)} parameters ({', '.join(added[:3])}{', ...' if len(added)>3 else ''}) are new, "
+                      "and were put into the last group. `learn.split(...)` makes other groups.", stacklevel=4)
+    elif self._opt is not None:
+        turned = {id(p) for g in self._opt.opt.param_groups for p in g['params']}
+        if not turned <= grouped or self._opt.n_groups != len(self.layer_groups): self._opt = None
+
 # %% ../nbs/09_learner.ipynb #4cb9aa76
 @patch
 def lr_range(self:Learner,
     lr:float|slice|Sequence[float] # one rate; `slice(lr)`; `slice(first, last)`; or one for each layer group
 ) -> float|np.ndarray:             # one number, or one for each layer group
     "The rates that `lr` means for the layer groups of this learner. Raises `ValueError` where it does not fit them."
+    self._follow_model()
     n = len(self.layer_groups)
     if not isinstance(lr, slice): rates = np.array(lr, dtype=float)
     elif lr.step is not None or lr.stop is None: raise ValueError(f"A learning rate slice is `slice(lr)` or `slice(first, last)`, got {lr}.")
     elif lr.start is None: rates = np.array([lr.stop/3]*(n-1) + [lr.stop])
     elif n == 1:
-        raise ValueError(f"slice({lr.start:g}, {lr.stop:g}) spreads rates over layer groups, but this model has one group only: pass {lr.stop:g}, or split the model first (`learn.split(...)`).")
+        warnings.warn(f"slice({lr.start:g}, {lr.stop:g}) spreads rates over layer groups, but this model has one group only, which trains at {lr.stop:g}: split the model first (`learn.split(...)`).", stacklevel=3)
+        rates = np.array([lr.stop], dtype=float)
     else: rates = np.geomspace(lr.start, lr.stop, n) if lr.start > 0 < lr.stop else np.array([lr.start, lr.stop])
     if not (rates > 0).all(): raise ValueError(f"Learning rates must be above 0, got {lr}.")
     if rates.ndim and len(rates) != n:

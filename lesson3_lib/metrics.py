@@ -9,7 +9,7 @@ __all__ = ['confusion_counts', 'ConfusionMatrix', 'averaged_score', 'Precision',
            'foreground_acc', 'mae', 'mean_absolute_error', 'mean_squared_error', 'mean_squared_logarithmic_error',
            'metric_name', 'mse', 'msle', 'point_error', 'psnr', 'r2_score', 'rmse', 'root_mean_squared_error',
            'top_k_accuracy', 'AccumMetric', 'AverageMetric', 'EpochMetric', 'ExpRMSPE', 'ExplainedVariance',
-           'ForeignMetric', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']
+           'ForeignMetric', 'MetricEvents', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']
 
 # %% ../nbs/07c_metrics.ipynb #c87fe9e0
 import warnings
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .epoch_metrics import (
-    AccumMetric, AverageMetric, EpochMetric, ExpRMSPE, ExplainedVariance, ForeignMetric, Perplexity, R2Score, RMSE, as_metric)
+    AccumMetric, AverageMetric, EpochMetric, ExpRMSPE, ExplainedVariance, ForeignMetric, MetricEvents, Perplexity, R2Score, RMSE, as_metric)
 from .metric_functions import (
     accuracy, accuracy_thresh, dice, error_rate, exp_rmspe, explained_variance, fbeta, foreground_acc, mae, mean_absolute_error, mean_squared_error,
     mean_squared_logarithmic_error, metric_name, mse, msle, point_error, psnr, r2_score, rmse, root_mean_squared_error, top_k_accuracy,
@@ -295,4 +295,4 @@ _all_ = [
     'accuracy', 'accuracy_thresh', 'dice', 'error_rate', 'exp_rmspe', 'explained_variance', 'fbeta', 'foreground_acc', 'mae', 'mean_absolute_error',
     'mean_squared_error', 'mean_squared_logarithmic_error', 'metric_name', 'mse', 'msle', 'point_error', 'psnr', 'r2_score', 'rmse',
     'root_mean_squared_error', 'top_k_accuracy',
-    'AccumMetric', 'AverageMetric', 'EpochMetric', 'ExpRMSPE', 'ExplainedVariance', 'ForeignMetric', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']
+    'AccumMetric', 'AverageMetric', 'EpochMetric', 'ExpRMSPE', 'ExplainedVariance', 'ForeignMetric', 'MetricEvents', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']
