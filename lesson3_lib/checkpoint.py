@@ -104,6 +104,7 @@ def _write(self:CheckpointCallback, where:dict, done:bool=False):
     write_tensors(dict(version=2, done=done, where=where, shape=self.shape, model=model.state_dict(), hidden=_hidden_buffers(model), opt=learn.opt.state_dict(),
         knobs={k:learn.opt.read(k) for k in ('lr','mom','beta','wd')}, smooth=[s.n, s.smooth], loaders=epochs, own=gather_distrib(own)), self.file)
 
+# %% ../nbs/11a_checkpoint.ipynb #88333bbd
 _PARTS = {'done','where','shape','model','hidden','opt','knobs','smooth','loaders','own'}
 
 @contextmanager

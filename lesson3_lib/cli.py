@@ -38,6 +38,7 @@ def _training_options(p:argparse.ArgumentParser, epochs=True):
     own.add_argument('--suffix', default='', help="added to each name, such as '.jpg'")
     own.add_argument('--delim', help='between the labels of one picture, where it has several')
 
+# %% ../nbs/43b_cli.ipynb #348d5a91
 def _make_parser() -> argparse.ArgumentParser:
     "The commands and their options."
     parser = argparse.ArgumentParser('lesson3', description='Lesson 3 from the command line: train, find learning rates, predict, serve.', formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -119,6 +120,7 @@ def _find_lr(args):
     save_figure(lambda axs: learn.recorder.plot(suggestion=True, ax=axs[0]), out/'lr_find.png')
     print(f"the picture: {out/'lr_find.png'}")
 
+# %% ../nbs/43b_cli.ipynb #c323bcb4
 def _data_list(args):
     "`lesson3 data list`"
     from lesson3_lib.data_sets import URLs, known_file, local_archive, url2name, url2path

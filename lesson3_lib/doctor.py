@@ -79,6 +79,7 @@ def check_device() -> list[Finding]:
     cure = 'an NVIDIA GPU is here, but this PyTorch has no CUDA: install one of the builds at pytorch.org' if shutil.which('nvidia-smi') and device.type == 'cpu' else ''
     return [Finding(not cure, 'device', f'{device}, {threads} threads, {os.cpu_count()} cores', cure)]
 
+# %% ../nbs/43a_doctor.ipynb #2bbe89ff
 def check_speed(
     seconds:float=0.2, # for each of three measurements
 ) -> list[Finding]:

@@ -203,6 +203,7 @@ def recipes() -> dict[str,Recipe]:
         Recipe('imdb',   'whether a film was liked', _imdb_data, URLs.IMDB_SAMPLE, 1000, 4, 1e-2),
         Recipe('own',    'your own pictures: a csv with labels, or a folder for each class', _own_data))}
 
+# %% ../nbs/43_recipes.ipynb #1a8f4d4e
 def new_learner(
     recipe:Recipe, # from `recipes`
     s:Settings,    # what was chosen
@@ -233,6 +234,7 @@ def run(
     learn.export()
     return learn
 
+# %% ../nbs/43_recipes.ipynb #3ccd00b0
 def _results_picture(
     learn:Learner,
     file:Path,

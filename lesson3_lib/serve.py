@@ -156,6 +156,7 @@ async def read_body(
     except ClientDisconnect: raise Refused(400, "The sender went away before the body was whole.") from None
     return b''.join(parts)
 
+# %% ../nbs/42c_serve.ipynb #7ee1f92e
 def make_app(
     answering:Answering, # who answers
 ): # an ASGI app, for uvicorn or any other server
