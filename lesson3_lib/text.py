@@ -9,65 +9,82 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'IntEnum', 'partial', 'reduce', 'attrgetter', 'itemgetter', 'Path', 'BytesIO', 'Any', 'Callable',
            'Collection', 'Dict', 'Iterable', 'Iterator', 'List', 'Optional', 'Sequence', 'Tuple', 'Union', 'warn',
            'plt', 'np', 'pd', 'torch', 'F', 'ifnone', 'listify', 'patches', 'patheffects', 'array', 'cos', 'exp', 'log',
-           'sin', 'tan', 'tanh', 'DataFrame', 'Series', 'Tensor', 'nn', 'optim', 'ListOrItem', 'OptRange', 'PathOrStr',
-           'Rank0Tensor', 'Tensors', 'defaults', 'doc', 'even_mults', 'is_listy', 'noop', 'parallel', 'progress_bar',
-           'range_of', 'tensor', 'to_np', 'default_device', 'set_seed', 'to_device', 'to_detach', 'item_rng',
-           'atomic_write', 'download_url', 'Config', 'URLs', 'untar_data', 'download_data', 'url2name', 'cite',
-           'datapath4file', 'url2path', 'sample_data', 'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch',
-           'DatasetType', 'ItemBase', 'Category', 'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor',
-           'ItemList', 'ItemLists', 'CategoryProcessor', 'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList',
-           'MultiCategoryList', 'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files',
-           'df_names_to_idx', 'load_data', 'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat',
-           'MSELossFlat', 'L1LossFlat', 'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'UNK', 'PAD',
-           'BOS', 'EOS', 'FLD', 'TK_MAJ', 'TK_UP', 'TK_REP', 'TK_WREP', 'BaseTokenizer', 'SpacyTokenizer',
-           'WordTokenizer', 'Tokenizer', 'Vocab', 'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces',
-           'rm_useless_spaces', 'replace_all_caps', 'deal_caps', 'text_spec_tok', 'text_pre_rules', 'text_post_rules',
-           'Subwords', 'open_text', 'TokenStore', 'LanguageModelPreLoader', 'SortSampler', 'SortishSampler',
-           'pad_collate', 'Text', 'TextList', 'LMTextList', 'LMLabelList', 'TokenizeProcessor', 'NumericalizeProcessor',
-           'OpenFileProcessor', 'SubwordProcessor', 'TextDataBunch', 'TextLMDataBunch', 'TextClasDataBunch', 'accuracy',
-           'error_rate', 'top_k_accuracy', 'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error',
-           'mse', 'root_mean_squared_error', 'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error',
-           'msle', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'point_error', 'Precision', 'Recall', 'FBeta',
-           'MultiLabelFbeta', 'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score',
-           'ExplainedVariance', 'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score',
-           'roc_curve', 'EpochMetric', 'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler',
-           'OptimWrapper', 'SmoothenValue', 'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos',
-           'annealing_poly', 'add_metrics', 'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch',
-           'lr_find', 'LRFinder', 'LRAdvice', 'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle',
-           'fit_fc', 'fit_sgdr', 'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback',
-           'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping',
-           'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches',
-           'LearnerTensorboardWriter', 'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch',
-           'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free',
-           'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem',
-           'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes',
-           'num_features_model', 'model_summary', 'layers_info', 'params_size', 'total_params', 'dummy_eval',
-           'dummy_batch', 'Diagnosis', 'Lambda', 'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu',
-           'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer',
-           'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding',
-           'simple_cnn', 'NormType', 'flatten_model', 'split_model', 'children', 'num_children', 'requires_grad',
-           'apply_init', 'init_default', 'trainable_params', 'in_channels', 'bn_types', 'first_layer', 'last_layer',
-           'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf', 'Interpretation',
-           'ClassificationInterpretation', 'MultiLabelClassificationInterpretation', 'SegmentationInterpretation',
-           'RegressionInterpretation', 'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout',
-           'WeightDropout', 'LinearDecoder', 'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder',
-           'awd_lstm_lm_config', 'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier',
-           'awd_lstm_lm_split', 'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner',
-           'LanguageLearner', 'language_model_learner', 'text_classifier_learner', 'decode_spec_tokens', 'pick_probs',
+           'sin', 'tan', 'tanh', 'DataFrame', 'Series', 'Tensor', 'nn', 'optim', 'collections', 'concurrent',
+           'functools', 'gzip', 'hashlib', 'html', 'inspect', 'numbers', 'operator', 'pathlib', 'tarfile', 'tempfile',
+           'typing', 'abstractmethod', 'InitVar', 'set_trace', 'PrettyString', 'camel2snake', 'Patch', 'ByteTensor',
+           'DoubleTensor', 'FloatTensor', 'HalfTensor', 'LongTensor', 'ShortTensor', 'as_tensor', 'Sampler',
+           'ListOrItem', 'OptRange', 'PathOrStr', 'Rank0Tensor', 'Tensors', 'defaults', 'doc', 'even_mults', 'is_listy',
+           'noop', 'parallel', 'progress_bar', 'range_of', 'tensor', 'to_np', 'is_tuple', 'is_dict', 'is_pathlike',
+           'is1d', 'num_cpus', 'uniqueify', 'idx_dict', 'partition', 'partition_by_cores', 'chunks', 'first_el',
+           'recurse', 'arrays_split', 'random_split', 'find_classes', 'one_hot', 'try_int', 'show_some', 'compose',
+           'func_args', 'has_arg', 'split_kwargs_by_func', 'extract_kwargs', 'join_path', 'join_paths', 'loadtxt_str',
+           'save_texts', 'to_data', 'to_cpu', 'to_half', 'to_float', 'trange_of', 'range_children', 'logit', 'logit_',
+           'Module', 'AdamW', 'AnyList', 'StrList', 'Floats', 'FilePathList', 'OptListOrItem', 'OptStrTuple',
+           'OptStats', 'KWArgs', 'ArgStar', 'NPArrayList', 'ItemsList', 'TensorOrNumber', 'TensorImage',
+           'TensorImageSize', 'Weights', 'FloatOrTensor', 'IntOrTensor', 'BoolOrTensor', 'Model', 'ModuleList',
+           'ParamList', 'LayerFunc', 'SplitFunc', 'LambdaFunc', 'HookFunc', 'LossFunction', 'OptLossFunc', 'MetricFunc',
+           'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer', 'OptSplitFunc', 'OptDataFrame',
+           'default_device', 'set_seed', 'to_device', 'to_detach', 'item_rng', 'atomic_write', 'download_url', 'Config',
+           'URLs', 'untar_data', 'download_data', 'url2name', 'cite', 'datapath4file', 'url2path', 'sample_data',
+           'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch', 'DatasetType', 'ItemBase', 'Category',
+           'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor', 'ItemList', 'ItemLists', 'CategoryProcessor',
+           'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList', 'MultiCategoryList', 'FloatList',
+           'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files', 'df_names_to_idx', 'load_data', 'FlattenedLoss',
+           'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat', 'MSELossFlat', 'L1LossFlat',
+           'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ',
+           'TK_UP', 'TK_REP', 'TK_WREP', 'BaseTokenizer', 'SpacyTokenizer', 'WordTokenizer', 'Tokenizer', 'Vocab',
+           'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces', 'rm_useless_spaces', 'replace_all_caps',
+           'deal_caps', 'text_spec_tok', 'text_pre_rules', 'text_post_rules', 'Subwords', 'open_text', 'TokenStore',
+           'LanguageModelPreLoader', 'SortSampler', 'SortishSampler', 'pad_collate', 'Text', 'TextList', 'LMTextList',
+           'LMLabelList', 'TokenizeProcessor', 'NumericalizeProcessor', 'OpenFileProcessor', 'SubwordProcessor',
+           'TextDataBunch', 'TextLMDataBunch', 'TextClasDataBunch', 'accuracy', 'error_rate', 'top_k_accuracy',
+           'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error', 'mse', 'root_mean_squared_error',
+           'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error', 'msle', 'exp_rmspe', 'r2_score',
+           'explained_variance', 'psnr', 'point_error', 'Precision', 'Recall', 'FBeta', 'MultiLabelFbeta',
+           'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score', 'ExplainedVariance',
+           'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score', 'roc_curve', 'EpochMetric',
+           'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler', 'OptimWrapper', 'SmoothenValue',
+           'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'add_metrics',
+           'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
+           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr',
+           'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
+           'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
+           'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter',
+           'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch', 'rank_distrib', 'num_distrib',
+           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
+           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
+           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
+           'layers_info', 'params_size', 'total_params', 'dummy_eval', 'dummy_batch', 'Diagnosis',
+           'one_cycle_scheduler', 'LossMetrics', 'mixup', 'clip_grad', 'PeakMemMetric', 'to_fp16', 'to_fp32', 'Lambda',
+           'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
+           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
+           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
+           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
+           'in_channels', 'bn_types', 'first_layer', 'last_layer', 'one_param', 'split_model_idx', 'set_bn_eval',
+           'apply_leaf', 'ParameterModule', 'PartialLayer', 'ResizeBatch', 'BatchNorm1dFlat', 'trunc_normal_',
+           'bias_types', 'no_wd_types', 'split_no_wd_params', 'Interpretation', 'ClassificationInterpretation',
+           'MultiLabelClassificationInterpretation', 'SegmentationInterpretation', 'RegressionInterpretation',
+           'grad_cam', 'load_learner', 'AWD_LSTM', 'EmbeddingDropout', 'RNNDropout', 'WeightDropout', 'LinearDecoder',
+           'PoolingLinearClassifier', 'SequentialRNN', 'MultiBatchEncoder', 'awd_lstm_lm_config',
+           'awd_lstm_clas_config', 'get_language_model', 'get_text_classifier', 'awd_lstm_lm_split',
+           'awd_lstm_clas_split', 'dropout_mask', 'RNNTrainer', 'convert_weights', 'RNNLearner', 'LanguageLearner',
+           'language_model_learner', 'text_classifier_learner', 'decode_spec_tokens', 'pick_probs',
            'TextClassificationInterpretation']
 
 # %% ../nbs/41_text.ipynb #86306468
-import csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings
+import collections, concurrent, csv, functools, gc, gzip, hashlib, html, inspect, io, itertools, json, math, numbers, operator, os, pathlib, pickle, random, re, shutil, subprocess, sys, tarfile, tempfile, time, typing, warnings
+from abc import abstractmethod
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import Enum, IntEnum
 from functools import partial, reduce
 from io import BytesIO
 from operator import attrgetter, itemgetter
 from pathlib import Path
+from pdb import set_trace
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 from warnings import warn
 
@@ -76,29 +93,48 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastcore.basics import ifnone, listify
+from fastcore.basics import PrettyString, camel2snake, ifnone, listify
 from matplotlib import patches, patheffects
+from matplotlib.patches import Patch
 from numpy import array, cos, exp, log, sin, tan, tanh
 from pandas import DataFrame, Series
-from torch import Tensor, nn, optim
+from torch import ByteTensor, DoubleTensor, FloatTensor, HalfTensor, LongTensor, ShortTensor, Tensor, as_tensor, nn, optim
+from torch.utils.data import Sampler
 
 # %% ../nbs/41_text.ipynb #de522a3a
 _all_ = [
-    csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings, Counter, OrderedDict, defaultdict, namedtuple,
-    ProcessPoolExecutor, ThreadPoolExecutor, as_completed, contextmanager, copy, deepcopy, dataclass, field, Enum, IntEnum, partial, reduce,
-    attrgetter, itemgetter, Path, BytesIO, Any, Callable, Collection, Dict, Iterable, Iterator, List,
-    Optional, Sequence, Tuple, Union, warn, plt, np, pd, torch, F, ifnone,
-    listify, patches, patheffects, array, cos, exp, log, sin, tan, tanh, DataFrame, Series, Tensor, nn, optim]
+    csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings, Counter,
+    OrderedDict, defaultdict, namedtuple, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, contextmanager, copy,
+    deepcopy, dataclass, field, Enum, IntEnum, partial, reduce, attrgetter, itemgetter, Path, BytesIO, Any, Callable,
+    Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, warn, plt, np, pd, torch, F, ifnone,
+    listify, patches, patheffects, array, cos, exp, log, sin, tan, tanh, DataFrame, Series, Tensor, nn, optim,
+    collections, concurrent, functools, gzip, hashlib, html, inspect, numbers, operator, pathlib, tarfile, tempfile,
+    typing, abstractmethod, InitVar, set_trace, PrettyString, camel2snake, Patch, ByteTensor, DoubleTensor, FloatTensor,
+    HalfTensor, LongTensor, ShortTensor, as_tensor, Sampler]
 
 # %% ../nbs/41_text.ipynb #a3d7d572
 from .course import (
     ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, noop, parallel,
-    progress_bar, range_of, tensor, to_np)
+    progress_bar, range_of, tensor, to_np, is_tuple, is_dict, is_pathlike, is1d, num_cpus, uniqueify, idx_dict,
+    partition, partition_by_cores, chunks, first_el, recurse, arrays_split, random_split, find_classes, one_hot,
+    try_int, show_some, compose, func_args, has_arg, split_kwargs_by_func, extract_kwargs, join_path, join_paths,
+    loadtxt_str, save_texts, to_data, to_cpu, to_half, to_float, trange_of, range_children, logit, logit_, Module,
+    AdamW, AnyList, StrList, Floats, FilePathList, OptListOrItem, OptStrTuple, OptStats, KWArgs, ArgStar,
+    NPArrayList, ItemsList, TensorOrNumber, TensorImage, TensorImageSize, Weights, FloatOrTensor, IntOrTensor,
+    BoolOrTensor, Model, ModuleList, ParamList, LayerFunc, SplitFunc, LambdaFunc, HookFunc, LossFunction,
+    OptLossFunc, MetricFunc, MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame)
 
 # %% ../nbs/41_text.ipynb #2fe20f4c
 _all_ = [
     ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, noop, parallel,
-    progress_bar, range_of, tensor, to_np]
+    progress_bar, range_of, tensor, to_np, is_tuple, is_dict, is_pathlike, is1d, num_cpus, uniqueify, idx_dict,
+    partition, partition_by_cores, chunks, first_el, recurse, arrays_split, random_split, find_classes, one_hot,
+    try_int, show_some, compose, func_args, has_arg, split_kwargs_by_func, extract_kwargs, join_path, join_paths,
+    loadtxt_str, save_texts, to_data, to_cpu, to_half, to_float, trange_of, range_children, logit, logit_, Module,
+    AdamW, AnyList, StrList, Floats, FilePathList, OptListOrItem, OptStrTuple, OptStats, KWArgs, ArgStar, NPArrayList,
+    ItemsList, TensorOrNumber, TensorImage, TensorImageSize, Weights, FloatOrTensor, IntOrTensor, BoolOrTensor, Model,
+    ModuleList, ParamList, LayerFunc, SplitFunc, LambdaFunc, HookFunc, LossFunction, OptLossFunc, MetricFunc,
+    MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame]
 
 # %% ../nbs/41_text.ipynb #6ef5e791
 from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write, num_distrib, rank_distrib
@@ -173,16 +209,17 @@ from .recorder import LearnerCallback, Recorder
 from .learner import Learner, fit, validate, loss_batch
 import lesson3_lib.prediction, lesson3_lib.compiled
 from .finder import lr_find, LRFinder, LRAdvice
-from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr
+from .schedule import (
+    OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, one_cycle_scheduler)
 from .callbacks import (
     TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
-    StopAfterNBatches, LearnerTensorboardWriter, OverSamplingCallback)
+    StopAfterNBatches, LearnerTensorboardWriter, OverSamplingCallback, LossMetrics, mixup, clip_grad)
 from .checkpoint import CheckpointCallback
 from .distributed import launch, setup_distrib
 from .precision import (
     MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free, gpu_mem_get_free_no_cache, gpu_mem_get_used,
-    gpu_mem_get_used_no_cache, gpu_with_max_free_mem)
+    gpu_mem_get_used_no_cache, gpu_with_max_free_mem, PeakMemMetric, to_fp16, to_fp32)
 from .hooks import (
     Hook, Hooks, hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model,
     model_summary, layers_info, params_size, total_params, dummy_eval, dummy_batch)
@@ -191,22 +228,25 @@ from .diagnose import Diagnosis
 # %% ../nbs/41_text.ipynb #23f4cd86
 _all_ = [
     Callback, CallbackHandler, OptimWrapper, SmoothenValue, annealing_no, annealing_linear, annealing_exp,
-    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find, LRFinder,
-    LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, TrackerCallback,
-    EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback, CSVLogger,
-    GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
-    LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
-    gpu_mem_get_free_no_cache, gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks,
-    hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model, model_summary,
-    layers_info, params_size, total_params, dummy_eval, dummy_batch, Diagnosis]
+    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find,
+    LRFinder, LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr,
+    TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
+    CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
+    LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib,
+    num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free, gpu_mem_get_free_no_cache,
+    gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks, hook_output, hook_outputs,
+    HookCallback, ActivationStats, model_sizes, num_features_model, model_summary, layers_info, params_size,
+    total_params, dummy_eval, dummy_batch, Diagnosis, one_cycle_scheduler, LossMetrics, mixup, clip_grad, PeakMemMetric,
+    to_fp16, to_fp32]
 
 # %% ../nbs/41_text.ipynb #71710aac
 from .layers import (
-    Lambda, View, Flatten, PoolFlatten, AdaptiveConcatPool2d, relu, batchnorm_2d, bn_drop_lin, conv2d, conv2d_trans,
-    conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention, sigmoid_range,
-    SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children, num_children, requires_grad,
-    apply_init, init_default, trainable_params, in_channels, bn_types, first_layer, last_layer, one_param,
-    split_model_idx, set_bn_eval, apply_leaf)
+    Lambda, View, Flatten, PoolFlatten, AdaptiveConcatPool2d, relu, batchnorm_2d, bn_drop_lin, conv2d,
+    conv2d_trans, conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention,
+    sigmoid_range, SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children,
+    num_children, requires_grad, apply_init, init_default, trainable_params, in_channels, bn_types, first_layer,
+    last_layer, one_param, split_model_idx, set_bn_eval, apply_leaf, ParameterModule, PartialLayer, ResizeBatch,
+    BatchNorm1dFlat, trunc_normal_, bias_types, no_wd_types, split_no_wd_params)
 
 # %% ../nbs/41_text.ipynb #35a0ee40
 _all_ = [
@@ -214,7 +254,8 @@ _all_ = [
     conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention, sigmoid_range,
     SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children, num_children, requires_grad,
     apply_init, init_default, trainable_params, in_channels, bn_types, first_layer, last_layer, one_param,
-    split_model_idx, set_bn_eval, apply_leaf]
+    split_model_idx, set_bn_eval, apply_leaf, ParameterModule, PartialLayer, ResizeBatch, BatchNorm1dFlat,
+    trunc_normal_, bias_types, no_wd_types, split_no_wd_params]
 
 # %% ../nbs/41_text.ipynb #c81fcbe8
 from .interpret import (

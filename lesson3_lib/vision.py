@@ -9,68 +9,85 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'IntEnum', 'partial', 'reduce', 'attrgetter', 'itemgetter', 'Path', 'BytesIO', 'Any', 'Callable',
            'Collection', 'Dict', 'Iterable', 'Iterator', 'List', 'Optional', 'Sequence', 'Tuple', 'Union', 'warn',
            'plt', 'np', 'pd', 'PIL', 'torch', 'F', 'ifnone', 'listify', 'patches', 'patheffects', 'array', 'cos', 'exp',
-           'log', 'sin', 'tan', 'tanh', 'DataFrame', 'Series', 'Tensor', 'nn', 'optim', 'ListOrItem', 'OptRange',
-           'PathOrStr', 'Rank0Tensor', 'Tensors', 'defaults', 'doc', 'even_mults', 'is_listy', 'noop', 'parallel',
-           'progress_bar', 'range_of', 'tensor', 'to_np', 'default_device', 'set_seed', 'to_device', 'to_detach',
-           'item_rng', 'atomic_write', 'download_url', 'Config', 'URLs', 'untar_data', 'download_data', 'url2name',
-           'cite', 'datapath4file', 'url2path', 'sample_data', 'Dataset', 'TensorDataset', 'Subset', 'DataLoader',
-           'DataBunch', 'DatasetType', 'ItemBase', 'Category', 'MultiCategory', 'FloatItem', 'EmptyLabel',
-           'PreProcessor', 'ItemList', 'ItemLists', 'CategoryProcessor', 'MultiCategoryProcessor', 'CategoryListBase',
-           'CategoryList', 'MultiCategoryList', 'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files',
-           'df_names_to_idx', 'load_data', 'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat',
-           'MSELossFlat', 'L1LossFlat', 'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'Image',
-           'open_image', 'pil2tensor', 'image2np', 'show_image', 'plot_multi', 'plot_flat', 'subplots', 'ImageSegment',
-           'ImagePoints', 'ImageBBox', 'FlowField', 'mask_cmap', 'mask_legend', 'open_mask', 'open_mask_rle',
-           'rle_encode', 'rle_decode', 'scale_flow', 'bb2hw', 'Transform', 'TfmAffine', 'TfmPixel', 'TfmLighting',
-           'TfmCoord', 'TfmCrop', 'RandTransform', 'ResizeMethod', 'crop_pad', 'uniform', 'uniform_int', 'log_uniform',
-           'rand_bool', 'get_transforms', 'flip_lr', 'dihedral', 'dihedral_affine', 'rotate', 'zoom', 'rand_zoom',
-           'zoom_crop', 'zoom_squish', 'rand_crop', 'crop', 'rand_pad', 'rand_resize_crop', 'pad', 'squish', 'skew',
-           'tilt', 'symmetric_warp', 'perspective_warp', 'jitter', 'brightness', 'contrast', 'rgb_randomize', 'cutout',
-           'ObjectItemList', 'bb_pad_collate', 'ObjectCategoryList', 'ObjectCategoryProcessor', 'get_annotations',
-           'ImageItemList', 'ImageList', 'ImageDataBunch', 'get_image_files', 'imagenet_stats', 'cifar_stats',
-           'mnist_stats', 'normalize', 'denormalize', 'normalize_funcs', 'channel_view', 'image_extensions',
-           'SegmentationItemList', 'SegmentationLabelList', 'SegmentationProcessor', 'PointsItemList',
-           'PointsLabelList', 'ImageImageList', 'resize_to', 'verify_image', 'verify_images', 'download_image',
-           'download_images', 'accuracy', 'error_rate', 'top_k_accuracy', 'accuracy_thresh', 'fbeta', 'dice',
-           'foreground_acc', 'mean_squared_error', 'mse', 'root_mean_squared_error', 'rmse', 'mean_absolute_error',
-           'mae', 'mean_squared_logarithmic_error', 'msle', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr',
-           'point_error', 'Precision', 'Recall', 'FBeta', 'MultiLabelFbeta', 'ConfusionMatrix', 'MatthewsCorreff',
-           'KappaScore', 'AUROC', 'Perplexity', 'R2Score', 'ExplainedVariance', 'RMSE', 'ExpRMSPE', 'Dice',
-           'JaccardIndex', 'ForegroundIoU', 'auc_roc_score', 'roc_curve', 'EpochMetric', 'AverageMetric', 'AccumMetric',
-           'as_metric', 'Callback', 'CallbackHandler', 'OptimWrapper', 'SmoothenValue', 'annealing_no',
-           'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'add_metrics', 'LearnerCallback',
-           'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
-           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr',
-           'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
-           'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
-           'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter',
-           'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch', 'rank_distrib', 'num_distrib',
-           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
-           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
-           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
-           'layers_info', 'params_size', 'total_params', 'dummy_eval', 'dummy_batch', 'Diagnosis', 'Lambda', 'View',
-           'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
-           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
-           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
-           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
-           'in_channels', 'bn_types', 'first_layer', 'last_layer', 'one_param', 'split_model_idx', 'set_bn_eval',
-           'apply_leaf', 'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
+           'log', 'sin', 'tan', 'tanh', 'DataFrame', 'Series', 'Tensor', 'nn', 'optim', 'collections', 'concurrent',
+           'functools', 'gzip', 'hashlib', 'html', 'inspect', 'numbers', 'operator', 'pathlib', 'tarfile', 'tempfile',
+           'typing', 'abstractmethod', 'InitVar', 'set_trace', 'PrettyString', 'camel2snake', 'Patch', 'ByteTensor',
+           'DoubleTensor', 'FloatTensor', 'HalfTensor', 'LongTensor', 'ShortTensor', 'as_tensor', 'Sampler',
+           'ListOrItem', 'OptRange', 'PathOrStr', 'Rank0Tensor', 'Tensors', 'defaults', 'doc', 'even_mults', 'is_listy',
+           'noop', 'parallel', 'progress_bar', 'range_of', 'tensor', 'to_np', 'is_tuple', 'is_dict', 'is_pathlike',
+           'is1d', 'num_cpus', 'uniqueify', 'idx_dict', 'partition', 'partition_by_cores', 'chunks', 'first_el',
+           'recurse', 'arrays_split', 'random_split', 'find_classes', 'one_hot', 'try_int', 'show_some', 'compose',
+           'func_args', 'has_arg', 'split_kwargs_by_func', 'extract_kwargs', 'join_path', 'join_paths', 'loadtxt_str',
+           'save_texts', 'to_data', 'to_cpu', 'to_half', 'to_float', 'trange_of', 'range_children', 'logit', 'logit_',
+           'Module', 'AdamW', 'AnyList', 'StrList', 'Floats', 'FilePathList', 'OptListOrItem', 'OptStrTuple',
+           'OptStats', 'KWArgs', 'ArgStar', 'NPArrayList', 'ItemsList', 'TensorOrNumber', 'TensorImage',
+           'TensorImageSize', 'Weights', 'FloatOrTensor', 'IntOrTensor', 'BoolOrTensor', 'Model', 'ModuleList',
+           'ParamList', 'LayerFunc', 'SplitFunc', 'LambdaFunc', 'HookFunc', 'LossFunction', 'OptLossFunc', 'MetricFunc',
+           'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer', 'OptSplitFunc', 'OptDataFrame',
+           'default_device', 'set_seed', 'to_device', 'to_detach', 'item_rng', 'atomic_write', 'download_url', 'Config',
+           'URLs', 'untar_data', 'download_data', 'url2name', 'cite', 'datapath4file', 'url2path', 'sample_data',
+           'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch', 'DatasetType', 'ItemBase', 'Category',
+           'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor', 'ItemList', 'ItemLists', 'CategoryProcessor',
+           'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList', 'MultiCategoryList', 'FloatList',
+           'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files', 'df_names_to_idx', 'load_data', 'FlattenedLoss',
+           'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat', 'MSELossFlat', 'L1LossFlat',
+           'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'Image', 'open_image', 'pil2tensor', 'image2np',
+           'show_image', 'plot_multi', 'plot_flat', 'subplots', 'ImageSegment', 'ImagePoints', 'ImageBBox', 'FlowField',
+           'mask_cmap', 'mask_legend', 'open_mask', 'open_mask_rle', 'rle_encode', 'rle_decode', 'scale_flow', 'bb2hw',
+           'Transform', 'TfmAffine', 'TfmPixel', 'TfmLighting', 'TfmCoord', 'TfmCrop', 'RandTransform', 'ResizeMethod',
+           'crop_pad', 'uniform', 'uniform_int', 'log_uniform', 'rand_bool', 'get_transforms', 'flip_lr', 'dihedral',
+           'dihedral_affine', 'rotate', 'zoom', 'rand_zoom', 'zoom_crop', 'zoom_squish', 'rand_crop', 'crop',
+           'rand_pad', 'rand_resize_crop', 'pad', 'squish', 'skew', 'tilt', 'symmetric_warp', 'perspective_warp',
+           'jitter', 'brightness', 'contrast', 'rgb_randomize', 'cutout', 'ObjectItemList', 'bb_pad_collate',
+           'ObjectCategoryList', 'ObjectCategoryProcessor', 'get_annotations', 'ImageItemList', 'ImageList',
+           'ImageDataBunch', 'get_image_files', 'imagenet_stats', 'cifar_stats', 'mnist_stats', 'normalize',
+           'denormalize', 'normalize_funcs', 'channel_view', 'image_extensions', 'SegmentationItemList',
+           'SegmentationLabelList', 'SegmentationProcessor', 'PointsItemList', 'PointsLabelList', 'ImageImageList',
+           'resize_to', 'verify_image', 'verify_images', 'download_image', 'download_images', 'flip_affine', 'accuracy',
+           'error_rate', 'top_k_accuracy', 'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error',
+           'mse', 'root_mean_squared_error', 'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error',
+           'msle', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'point_error', 'Precision', 'Recall', 'FBeta',
+           'MultiLabelFbeta', 'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score',
+           'ExplainedVariance', 'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score',
+           'roc_curve', 'EpochMetric', 'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler',
+           'OptimWrapper', 'SmoothenValue', 'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos',
+           'annealing_poly', 'add_metrics', 'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch',
+           'lr_find', 'LRFinder', 'LRAdvice', 'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle',
+           'fit_fc', 'fit_sgdr', 'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback',
+           'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping',
+           'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches',
+           'LearnerTensorboardWriter', 'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch',
+           'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free',
+           'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem',
+           'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes',
+           'num_features_model', 'model_summary', 'layers_info', 'params_size', 'total_params', 'dummy_eval',
+           'dummy_batch', 'Diagnosis', 'one_cycle_scheduler', 'LossMetrics', 'mixup', 'clip_grad', 'PeakMemMetric',
+           'to_fp16', 'to_fp32', 'Lambda', 'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu',
+           'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer',
+           'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding',
+           'simple_cnn', 'NormType', 'flatten_model', 'split_model', 'children', 'num_children', 'requires_grad',
+           'apply_init', 'init_default', 'trainable_params', 'in_channels', 'bn_types', 'first_layer', 'last_layer',
+           'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf', 'ParameterModule', 'PartialLayer',
+           'ResizeBatch', 'BatchNorm1dFlat', 'trunc_normal_', 'bias_types', 'no_wd_types', 'split_no_wd_params',
+           'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
            'SegmentationInterpretation', 'RegressionInterpretation', 'grad_cam', 'load_learner', 'models',
            'cnn_learner', 'create_cnn', 'create_cnn_model', 'create_body', 'create_head', 'has_pool_type', 'cnn_config',
            'DynamicUnet', 'UnetBlock', 'unet_learner', 'create_unet_model']
 
 # %% ../nbs/40_vision.ipynb #86306468
-import csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings
+import collections, concurrent, csv, functools, gc, gzip, hashlib, html, inspect, io, itertools, json, math, numbers, operator, os, pathlib, pickle, random, re, shutil, subprocess, sys, tarfile, tempfile, time, typing, warnings
+from abc import abstractmethod
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from enum import Enum, IntEnum
 from functools import partial, reduce
 from io import BytesIO
 from operator import attrgetter, itemgetter
 from pathlib import Path
+from pdb import set_trace
 from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 from warnings import warn
 
@@ -80,29 +97,48 @@ import pandas as pd
 import PIL.Image
 import torch
 import torch.nn.functional as F
-from fastcore.basics import ifnone, listify
+from fastcore.basics import PrettyString, camel2snake, ifnone, listify
 from matplotlib import patches, patheffects
+from matplotlib.patches import Patch
 from numpy import array, cos, exp, log, sin, tan, tanh
 from pandas import DataFrame, Series
-from torch import Tensor, nn, optim
+from torch import ByteTensor, DoubleTensor, FloatTensor, HalfTensor, LongTensor, ShortTensor, Tensor, as_tensor, nn, optim
+from torch.utils.data import Sampler
 
 # %% ../nbs/40_vision.ipynb #de522a3a
 _all_ = [
-    csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings, Counter, OrderedDict, defaultdict, namedtuple,
-    ProcessPoolExecutor, ThreadPoolExecutor, as_completed, contextmanager, copy, deepcopy, dataclass, field, Enum, IntEnum, partial, reduce,
-    attrgetter, itemgetter, Path, BytesIO, Any, Callable, Collection, Dict, Iterable, Iterator, List,
-    Optional, Sequence, Tuple, Union, warn, plt, np, pd, PIL, torch, F, ifnone,
-    listify, patches, patheffects, array, cos, exp, log, sin, tan, tanh, DataFrame, Series, Tensor, nn, optim]
+    csv, gc, io, itertools, json, math, os, pickle, random, re, shutil, subprocess, sys, time, warnings, Counter,
+    OrderedDict, defaultdict, namedtuple, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, contextmanager, copy,
+    deepcopy, dataclass, field, Enum, IntEnum, partial, reduce, attrgetter, itemgetter, Path, BytesIO, Any, Callable,
+    Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, warn, plt, np, pd, PIL, torch, F,
+    ifnone, listify, patches, patheffects, array, cos, exp, log, sin, tan, tanh, DataFrame, Series, Tensor, nn, optim,
+    collections, concurrent, functools, gzip, hashlib, html, inspect, numbers, operator, pathlib, tarfile, tempfile,
+    typing, abstractmethod, InitVar, set_trace, PrettyString, camel2snake, Patch, ByteTensor, DoubleTensor, FloatTensor,
+    HalfTensor, LongTensor, ShortTensor, as_tensor, Sampler]
 
 # %% ../nbs/40_vision.ipynb #f62d9afe
 from .course import (
     ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, noop, parallel,
-    progress_bar, range_of, tensor, to_np)
+    progress_bar, range_of, tensor, to_np, is_tuple, is_dict, is_pathlike, is1d, num_cpus, uniqueify, idx_dict,
+    partition, partition_by_cores, chunks, first_el, recurse, arrays_split, random_split, find_classes, one_hot,
+    try_int, show_some, compose, func_args, has_arg, split_kwargs_by_func, extract_kwargs, join_path, join_paths,
+    loadtxt_str, save_texts, to_data, to_cpu, to_half, to_float, trange_of, range_children, logit, logit_, Module,
+    AdamW, AnyList, StrList, Floats, FilePathList, OptListOrItem, OptStrTuple, OptStats, KWArgs, ArgStar,
+    NPArrayList, ItemsList, TensorOrNumber, TensorImage, TensorImageSize, Weights, FloatOrTensor, IntOrTensor,
+    BoolOrTensor, Model, ModuleList, ParamList, LayerFunc, SplitFunc, LambdaFunc, HookFunc, LossFunction,
+    OptLossFunc, MetricFunc, MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame)
 
 # %% ../nbs/40_vision.ipynb #6561f86e
 _all_ = [
     ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, noop, parallel,
-    progress_bar, range_of, tensor, to_np]
+    progress_bar, range_of, tensor, to_np, is_tuple, is_dict, is_pathlike, is1d, num_cpus, uniqueify, idx_dict,
+    partition, partition_by_cores, chunks, first_el, recurse, arrays_split, random_split, find_classes, one_hot,
+    try_int, show_some, compose, func_args, has_arg, split_kwargs_by_func, extract_kwargs, join_path, join_paths,
+    loadtxt_str, save_texts, to_data, to_cpu, to_half, to_float, trange_of, range_children, logit, logit_, Module,
+    AdamW, AnyList, StrList, Floats, FilePathList, OptListOrItem, OptStrTuple, OptStats, KWArgs, ArgStar, NPArrayList,
+    ItemsList, TensorOrNumber, TensorImage, TensorImageSize, Weights, FloatOrTensor, IntOrTensor, BoolOrTensor, Model,
+    ModuleList, ParamList, LayerFunc, SplitFunc, LambdaFunc, HookFunc, LossFunction, OptLossFunc, MetricFunc,
+    MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame]
 
 # %% ../nbs/40_vision.ipynb #6ef5e791
 from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write, num_distrib, rank_distrib
@@ -145,8 +181,8 @@ from .transform import (
     uniform_int, log_uniform, rand_bool)
 from .augment import (
     get_transforms, flip_lr, dihedral, dihedral_affine, rotate, zoom, rand_zoom, zoom_crop, zoom_squish, rand_crop,
-    crop, rand_pad, rand_resize_crop, pad, squish, skew, tilt, symmetric_warp, perspective_warp, jitter, brightness,
-    contrast, rgb_randomize, cutout)
+    crop, rand_pad, rand_resize_crop, pad, squish, skew, tilt, symmetric_warp, perspective_warp, jitter,
+    brightness, contrast, rgb_randomize, cutout, flip_affine)
 from .boxes import ObjectItemList, bb_pad_collate, ObjectCategoryList, ObjectCategoryProcessor, get_annotations
 from .vision_data import (
     ImageItemList, ImageList, ImageDataBunch, get_image_files, imagenet_stats, cifar_stats, mnist_stats, normalize, denormalize,
@@ -164,10 +200,11 @@ _all_ = [
     uniform_int, log_uniform, rand_bool, get_transforms, flip_lr, dihedral, dihedral_affine, rotate, zoom, rand_zoom,
     zoom_crop, zoom_squish, rand_crop, crop, rand_pad, rand_resize_crop, pad, squish, skew, tilt, symmetric_warp,
     perspective_warp, jitter, brightness, contrast, rgb_randomize, cutout, ObjectItemList, bb_pad_collate,
-    ObjectCategoryList, ObjectCategoryProcessor, get_annotations, ImageItemList, ImageList, ImageDataBunch, get_image_files, imagenet_stats,
-    cifar_stats, mnist_stats, normalize, denormalize, normalize_funcs, channel_view, image_extensions, SegmentationItemList,
-    SegmentationLabelList, SegmentationProcessor, PointsItemList, PointsLabelList, ImageImageList, resize_to,
-    verify_image, verify_images, download_image, download_images]
+    ObjectCategoryList, ObjectCategoryProcessor, get_annotations, ImageItemList, ImageList, ImageDataBunch,
+    get_image_files, imagenet_stats, cifar_stats, mnist_stats, normalize, denormalize, normalize_funcs, channel_view,
+    image_extensions, SegmentationItemList, SegmentationLabelList, SegmentationProcessor, PointsItemList,
+    PointsLabelList, ImageImageList, resize_to, verify_image, verify_images, download_image, download_images,
+    flip_affine]
 
 # %% ../nbs/40_vision.ipynb #d4e8eb23
 from .metrics import (
@@ -194,16 +231,17 @@ from .recorder import LearnerCallback, Recorder
 from .learner import Learner, fit, validate, loss_batch
 import lesson3_lib.prediction, lesson3_lib.compiled
 from .finder import lr_find, LRFinder, LRAdvice
-from .schedule import OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr
+from .schedule import (
+    OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, one_cycle_scheduler)
 from .callbacks import (
     TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
-    StopAfterNBatches, LearnerTensorboardWriter, OverSamplingCallback)
+    StopAfterNBatches, LearnerTensorboardWriter, OverSamplingCallback, LossMetrics, mixup, clip_grad)
 from .checkpoint import CheckpointCallback
 from .distributed import launch, setup_distrib
 from .precision import (
     MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free, gpu_mem_get_free_no_cache, gpu_mem_get_used,
-    gpu_mem_get_used_no_cache, gpu_with_max_free_mem)
+    gpu_mem_get_used_no_cache, gpu_with_max_free_mem, PeakMemMetric, to_fp16, to_fp32)
 from .hooks import (
     Hook, Hooks, hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model,
     model_summary, layers_info, params_size, total_params, dummy_eval, dummy_batch)
@@ -212,22 +250,25 @@ from .diagnose import Diagnosis
 # %% ../nbs/40_vision.ipynb #23f4cd86
 _all_ = [
     Callback, CallbackHandler, OptimWrapper, SmoothenValue, annealing_no, annealing_linear, annealing_exp,
-    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find, LRFinder,
-    LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, TrackerCallback,
-    EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback, CSVLogger,
-    GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
-    LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib, num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free,
-    gpu_mem_get_free_no_cache, gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks,
-    hook_output, hook_outputs, HookCallback, ActivationStats, model_sizes, num_features_model, model_summary,
-    layers_info, params_size, total_params, dummy_eval, dummy_batch, Diagnosis]
+    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find,
+    LRFinder, LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr,
+    TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
+    CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
+    LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib,
+    num_distrib, MixedPrecision, gpu_mem_get, gpu_mem_get_all, gpu_mem_get_free, gpu_mem_get_free_no_cache,
+    gpu_mem_get_used, gpu_mem_get_used_no_cache, gpu_with_max_free_mem, Hook, Hooks, hook_output, hook_outputs,
+    HookCallback, ActivationStats, model_sizes, num_features_model, model_summary, layers_info, params_size,
+    total_params, dummy_eval, dummy_batch, Diagnosis, one_cycle_scheduler, LossMetrics, mixup, clip_grad, PeakMemMetric,
+    to_fp16, to_fp32]
 
 # %% ../nbs/40_vision.ipynb #71710aac
 from .layers import (
-    Lambda, View, Flatten, PoolFlatten, AdaptiveConcatPool2d, relu, batchnorm_2d, bn_drop_lin, conv2d, conv2d_trans,
-    conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention, sigmoid_range,
-    SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children, num_children, requires_grad,
-    apply_init, init_default, trainable_params, in_channels, bn_types, first_layer, last_layer, one_param,
-    split_model_idx, set_bn_eval, apply_leaf)
+    Lambda, View, Flatten, PoolFlatten, AdaptiveConcatPool2d, relu, batchnorm_2d, bn_drop_lin, conv2d,
+    conv2d_trans, conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention,
+    sigmoid_range, SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children,
+    num_children, requires_grad, apply_init, init_default, trainable_params, in_channels, bn_types, first_layer,
+    last_layer, one_param, split_model_idx, set_bn_eval, apply_leaf, ParameterModule, PartialLayer, ResizeBatch,
+    BatchNorm1dFlat, trunc_normal_, bias_types, no_wd_types, split_no_wd_params)
 
 # %% ../nbs/40_vision.ipynb #35a0ee40
 _all_ = [
@@ -235,7 +276,8 @@ _all_ = [
     conv_layer, SequentialEx, MergeLayer, res_block, icnr, PixelShuffle_ICNR, SelfAttention, sigmoid_range,
     SigmoidRange, embedding, simple_cnn, NormType, flatten_model, split_model, children, num_children, requires_grad,
     apply_init, init_default, trainable_params, in_channels, bn_types, first_layer, last_layer, one_param,
-    split_model_idx, set_bn_eval, apply_leaf]
+    split_model_idx, set_bn_eval, apply_leaf, ParameterModule, PartialLayer, ResizeBatch, BatchNorm1dFlat,
+    trunc_normal_, bias_types, no_wd_types, split_no_wd_params]
 
 # %% ../nbs/40_vision.ipynb #c81fcbe8
 from .interpret import (
