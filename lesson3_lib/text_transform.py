@@ -19,7 +19,8 @@ from fastcore.basics import ifnone
 
 from .data_block import ItemList, PreProcessor
 from .subwords import Subwords
-from .token_store import Texts, TokenStore, open_text
+from .text_parts import Texts, open_text
+from .token_store import TokenStore
 from .tokenizer import (
     BOS, EOS, FLD, PAD, TK_MAJ, TK_REP, TK_UP, TK_WREP, UNK, BaseTokenizer, SpacyTokenizer, Tokenizer, WordTokenizer, deal_caps, fix_html, replace_all_caps, replace_rep,
     replace_wrep, rm_useless_spaces, spec_add_spaces, text_post_rules, text_pre_rules, text_spec_tok)
