@@ -146,7 +146,7 @@ def fit_titles(
         room = max(int(ax.get_position().width*fig.get_size_inches()[0]*125/title.get_fontsize()), 8) # characters, about
         lines = [o for line in title.get_text().split('\n') for o in textwrap.wrap(line.replace(';', '; '), room, break_long_words=False)]
         if lines: title.set_text('\n'.join(o.replace('; ', ';') for o in lines))
-    fig.tight_layout()
+    for _ in range(2): fig.tight_layout() # the first call changes the size of the pictures, which keep their form, and so the room above them
 
 # %% ../nbs/06_vision_data.ipynb #ef2aa206
 @patch
