@@ -249,9 +249,12 @@ def _as_method(tfm:Transform) -> Callable:
     method.__name__,method.__doc__ = tfm.name,tfm.__doc__
     return method
 
-for _t in (rotate,zoom,squish,zoom_squish,dihedral_affine,flip_affine,flip_lr,dihedral,crop,crop_pad,pad,perspective_warp,symmetric_warp,
-           tilt,skew,brightness,contrast,cutout,jitter,rgb_randomize):
-    setattr(Image, _t.name, _as_method(_t))
+def transforms_by_name() -> dict[str,Transform]:
+    "All transforms of the library."
+    return {t.name:t for t in (rotate,zoom,squish,zoom_squish,dihedral_affine,flip_affine,flip_lr,dihedral,crop,crop_pad,pad,perspective_warp,symmetric_warp,
+                               tilt,skew,brightness,contrast,cutout,jitter,rgb_randomize)}
+
+for _name,_t in transforms_by_name().items(): setattr(Image, _name, _as_method(_t))
 
 # %% ../nbs/05b_augment.ipynb #e981e043
 def _plain(v):
@@ -265,11 +268,6 @@ def spec(self:RandTransform) -> dict:
     func = self.tfm.func
     name = {'tfm':self.tfm.name} if self.tfm.library else {'custom':f'{func.__module__}.{func.__qualname__}'}
     return {**name, 'kwargs':{k:_plain(v) for k,v in self.kwargs.items()}, 'p':float(self.p), 'is_random':self.is_random, 'use_on_y':self.use_on_y}
-
-def transforms_by_name() -> dict[str,Transform]:
-    "All transforms of the library."
-    return {t.name:t for t in (rotate,zoom,squish,zoom_squish,dihedral_affine,flip_affine,flip_lr,dihedral,crop,crop_pad,pad,perspective_warp,symmetric_warp,
-                               tilt,skew,brightness,contrast,cutout,jitter,rgb_randomize)}
 
 def transform_from_spec(
     d:dict,   # what `spec` gave

@@ -241,7 +241,9 @@ def batchnorm_2d(
     norm_type:NormType=NormType.Batch, # `BatchZero` starts with scale 0: the layer says nothing at first
 ) -> nn.BatchNorm2d:
     "A batch norm whose scale starts at 1 (or 0) and whose shift at 0.001, so that a ReLU behind it is not dead at the start."
-    bn = nn.BatchNorm2d(nf)
+    return _started(nn.BatchNorm2d(nf), norm_type)
+
+def _started(bn, norm_type):
     nn.init.constant_(bn.bias, 1e-3)
     nn.init.constant_(bn.weight, 0. if norm_type is NormType.BatchZero else 1.)
     return bn
@@ -338,15 +340,9 @@ def conv_layer(
     if norm_type is NormType.Spectral: conv = spectral_norm(conv)
     layers = [conv]
     if use_activ: layers.append(relu(True, leaky))
-    if bn: layers.append(_batchnorm_1d(nf, norm_type) if is_1d else batchnorm_2d(nf, norm_type))
+    if bn: layers.append(_started((nn.BatchNorm1d if is_1d else nn.BatchNorm2d)(nf), norm_type))
     if self_attention: layers.append(SelfAttention(nf))
     return nn.Sequential(*layers)
-
-def _batchnorm_1d(nf, norm_type):
-    bn = nn.BatchNorm1d(nf)
-    nn.init.constant_(bn.bias, 1e-3)
-    nn.init.constant_(bn.weight, 0. if norm_type is NormType.BatchZero else 1.)
-    return bn
 
 # %% ../nbs/07b_layers.ipynb #7c2df365
 class SequentialEx(nn.Module):

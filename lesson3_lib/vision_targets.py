@@ -139,12 +139,6 @@ class MaskPairs(LabelList):
 class SegmentationItemList(ImageList):
     "Pictures whose labels are masks."
     _label_cls,_label_list,_square_show_res = SegmentationLabelList,MaskPairs,False
-    def show_xyzs(self, xs, ys, zs, imgsize=4, figsize=None, return_fig=None, **kwargs):
-        "Each picture under its mask and under the predicted one."
-        axs = subplots(len(xs), 2, imgsize, figsize, title='Ground truth/Predictions', weight='bold', size=14)
-        for (left,right),x,y,z in zip(axs, xs, ys, zs): x.show(ax=left, y=y, **kwargs); x.show(ax=right, y=z, **kwargs)
-        axs.flat[0].figure.tight_layout()
-        return axs.flat[0].figure if return_fig else None
 
 # %% ../nbs/06b_vision_targets.ipynb #f888e205
 class PointsProcessor(PreProcessor):
