@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from fastcore.basics import ifnone
 
+from .lstm_steps import LSTMWeights, lstm_steps
+
 # %% ../nbs/18_regularized_lstm.ipynb #3983f63d
 def dropout_mask(
     x:Tensor,           # gives device and dtype
@@ -134,15 +136,26 @@ def _lstm_autocast(x):
     has = torch.ops.mkldnn._is_mkldnn_fp16_supported() and not torch.is_grad_enabled() if half else torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return nullcontext() if has else torch.autocast('cpu', enabled=False)
 
+_STEPS_FROM = 768 # numbers in the memory
+
+def _by_steps(x, hidden):
+    "Whether the layer is trained in bfloat16 on a CPU and large: there PyTorch's kernel is slower than steps, and wrong from 1,024 on."
+    return (x.device.type=='cpu' and torch.is_grad_enabled() and torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu')==torch.bfloat16
+            and hidden[0].shape[-1]>=_STEPS_FROM and x.shape[1]>0)
+
 def lstm_layer(
     x:Tensor,                     # (batch, time, n_in)
     hidden:tuple[Tensor,Tensor],  # h and c, each (directions, batch, n_hid)
-    weights:dict[str,Tensor],     # as `nn.LSTM` names and orders them
+    weights:dict[str,Tensor],     # as `nn.LSTM` names and orders them; `LSTMWeights` if they are used for several calls
     pad:Tensor|None=None,         # (batch, time) bool, True where a step is padding before the text
 ) -> tuple[Tensor,tuple[Tensor,Tensor]]: # outputs (batch, time, directions*n_hid), and the new h and c
     "One LSTM layer over a batch of sequences. Padded steps in front leave memory and output at zero."
     n = len(x)
     x,hidden,pad = _whole_rows(x, hidden, pad)
+    with _lstm_autocast(x): steps = _by_steps(x, hidden)
+    if steps:
+        y,h,c = lstm_steps(x, hidden, weights if isinstance(weights, LSTMWeights) else LSTMWeights(weights), pad)
+        return y[:n],(h[:,:n],c[:,:n])
     if pad is not None: x,weights = _shut_gate(x, weights, pad)
     if x.is_cuda: weights = _in_one_piece(weights)
     with _lstm_autocast(x):
@@ -164,10 +177,10 @@ class DroppedLSTM(WeightDropout):
         super().__init__(nn.LSTM(n_in, n_out, batch_first=True, bidirectional=bidir), weight_p, names)
         self.n_out,self.n_dir = n_out,1+bidir
 
-    def draw(self) -> dict[str,Tensor]: # all weights, in the order of `nn.LSTM`
+    def draw(self) -> LSTMWeights: # all weights, in the order of `nn.LSTM`
         "The weights for one batch."
         dropped = super().draw()
-        return {o:dropped[o] if o in dropped else self.module._parameters[o] for o in self._names()}
+        return LSTMWeights((o, dropped[o] if o in dropped else self.module._parameters[o]) for o in self._names())
 
     def _names(self):
         parts = ('weight_ih_l0','weight_hh_l0','bias_ih_l0','bias_hh_l0')
