@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['DatasetType', 'Dataset', 'TensorDataset', 'Subset', 'SequentialSampler', 'ShuffleSampler', 'order_of', 'BatchSampler',
-           'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'DataBunch']
+           'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'check_kwargs', 'DataBunch']
 
 # %% ../nbs/02_dataset.ipynb #25c05593
-import enum, os
+import difflib, enum, inspect, os, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import islice
@@ -257,10 +257,20 @@ def _cpu_count() -> int:
     n = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return max(1, n//int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
 
-def _check_sizes(train_ds, bs:int):
+def _check_sizes(train_ds, bs:int, stacklevel:int=5):
     n = len(train_ds)
-    if 0 < n < bs:
-        raise ValueError(f"The batch size ({bs}) is larger than the training set ({n} items), so no batch could be made: pass bs={n} or less.")
+    if 0 < n < bs: warnings.warn(f"The batch size ({bs}) is larger than the training set ({n} items), so there is no batch to train on: pass bs={n} or less.", stacklevel=stacklevel)
+
+def check_kwargs(
+    kwargs:dict,     # names and values that will be handed on
+    what:str,        # who got them, for the message
+    *funcs:Callable, # who may take them
+):
+    "Raise `TypeError` at once for a name that none of `funcs` has, with one that looks like it."
+    known = {k for f in funcs for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL)} - {'self','cls'}
+    for k in kwargs.keys() - known:
+        near = difflib.get_close_matches(k, known, 1)
+        raise TypeError(f"{what} has no argument `{k}`." + (f" Is `{near[0]}` meant?" if near else f" There are {', '.join(sorted(known))}."))
 
 # %% ../nbs/02_dataset.ipynb #2daae605
 class DataBunch:
@@ -310,7 +320,8 @@ class DataBunch:
         seed:int|None=None,      # of order and draws; drawn from `np.random` by default, so `np.random.seed` governs it
         **dl_kwargs,             # handed to `DataLoader`
     ) -> 'DataBunch':
-        "A bunch of loaders over these data sets. Raises `ValueError` when `bs` exceeds the training set."
+        "A bunch of loaders over these data sets. Warns when `bs` exceeds the training set; raises `TypeError` for an argument that is not known."
+        check_kwargs(dl_kwargs, f'{cls.__name__}.create', cls.create, DataLoader.__init__)
         if not no_check: _check_sizes(train_ds, bs)
         if num_workers is None: num_workers = 0 if hasattr(train_ds, 'batch') or type(train_ds) is torch_data.TensorDataset else min(16, _cpu_count())
         if seed is None: seed = int(np.random.randint(2**31))
@@ -320,6 +331,8 @@ class DataBunch:
         return cls(load(train_ds, bs=bs, shuffle=True, drop_last=True), load(valid_ds, bs=val_bs), load(train_ds, bs=bs),
                    load(test_ds, bs=val_bs), dl_tfms=dl_tfms, path=path, no_check=no_check)
 
+    @property
+    def dl_tfms(self) -> list: "The batch transforms of the training loader."; return self.train_dl.tfms
     @property
     def dls(self) -> list:
         "All loaders there are."

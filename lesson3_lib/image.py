@@ -279,7 +279,8 @@ class Image(ItemBase):
         "The compact form in which this picture travels to the device, and the function which opens a batch of it there."
         a = self.array
         return (a if a.ndim == 3 else a[...,None]), unpack_image
-    def __str__(self): return str(tuple(self.shape))
+    def __str__(self): return f'{type(self).__name__} {tuple(self.shape)}'
+    def __repr__(self): return str(self)
 
 def unpack_image(
     b:Tensor, # (n, h, w, c), uint8 or float

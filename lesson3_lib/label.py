@@ -8,7 +8,6 @@ __all__ = ['LabelList', 'LabelLists']
 # %% ../nbs/03c_label.ipynb #87e4f176
 import re, warnings
 from collections.abc import Callable, Collection, Sequence
-from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -25,6 +24,12 @@ from .label_list import CategoryList, EmptyLabelList, FloatList, MultiCategoryLi
 from .split import ItemLists
 
 # %% ../nbs/03c_label.ipynb #cbda3a29
+class _Held:
+    "The head of a `with` at whose end `ds` holds all its items again."
+    def __init__(self, ds): self.ds = ds
+    def __enter__(self): return self.ds
+    def __exit__(self, *args): self.ds.clear_item()
+
 class LabelList(Dataset):
     "Inputs `x` and labels `y`, transformed: `ds[i]` is a pair of items, `ds[list]` a smaller `LabelList`."
     def __init__(self,
@@ -94,12 +99,11 @@ class LabelList(Dataset):
         self.x.process(xp)
         return self
 
-    @contextmanager
-    def set_item(self, item):
-        "Inside `with`, the data set holds just `item`: how single predictions are made."
+    def set_item(self, item) -> '_Held':
+        "From here on the data set holds just `item`, until `clear_item`, or the end of a `with` that begins so: how single predictions are made."
         self.item = self.x.process_one(item)
-        try: yield self
-        finally: self.item = None
+        return _Held(self)
+    def clear_item(self): "Hold all items again."; self.item = None
 
     def filter_by_func(self, func:Callable) -> 'LabelList':
         "Leave out the pairs for which `func(x, y)` is true."
@@ -201,6 +205,17 @@ def label_from_func(self:ItemList, func:Callable, label_cls:type|None=None, **kw
 def label_from_folder(self:ItemList, label_cls:type|None=None, **kwargs) -> 'LabelList':
     "Labels are the names of the folders the files lie in. `label_cls`: the kind of label list, `CategoryList` by default."
     return self.label_from_func(lambda o: Path(o).parts[-2], label_cls, **kwargs)
+
+@patch
+def label_from_folder(self:ItemLists, label_cls:type|None=None, **kwargs) -> 'LabelLists':
+    "Labels are the names of the folders the files lie in. Warns of a folder beside these in which there is no file. `label_cls`: the kind of label list, `CategoryList` by default."
+    if kwargs.get('classes') is None: _warn_of_empty_folders({Path(o).parent for ds in self.lists for o in ds.items if isinstance(o, (str,Path))})
+    return self._on_both('label_from_folder')(label_cls=label_cls, **kwargs)
+
+def _warn_of_empty_folders(classes:set[Path]):
+    beside = {o for top in {c.parent for c in classes} if top.is_dir() for o in top.iterdir() if o.is_dir() and not o.name.startswith('.')}
+    empty = sorted(o for o in beside - classes if not any(f.is_file() and not f.name.startswith('.') for f in o.rglob('*')))
+    if empty: warnings.warn(f"{len(empty)} folders beside those of the classes have no file in them, so they are no classes: {', '.join(o.name for o in empty[:10])}. Did a download fail?", stacklevel=3)
 
 @patch
 def label_from_re(self:ItemList,

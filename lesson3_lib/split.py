@@ -36,10 +36,12 @@ class ItemLists:
         if k.startswith('__') or 'train' not in self.__dict__: raise AttributeError(k)
         try: on_train = getattr(self.train, k)
         except AttributeError: raise AttributeError(f"{type(self).__name__} has no `{k}`." + _STEPS) from None
-        if not callable(on_train): return on_train
+        return self._on_both(k) if callable(on_train) else on_train
+    def _on_both(self, k):
+        "The method `k` of both lists, as one."
         def both(*args, **kwargs):
             if k.startswith('label_'): kwargs['from_item_lists'] = True
-            train = on_train(*args, **kwargs)
+            train = getattr(self.train, k)(*args, **kwargs)
             labelled = getattr(type(train), '_sets_cls', None)
             if labelled: kwargs['label_cls'] = type(train.y) # the validation labels are of the same kind
             valid = getattr(self.valid, k)(*args, **kwargs)

@@ -239,7 +239,7 @@ class ImagePoints(Image):
         ax.scatter(p[:,1], p[:,0], **params)
         if hide_axis: ax.axis('off')
         if title is not None: ax.set_title(title)
-    def __str__(self): return str(tuple(self._size))
+    def __str__(self): return f'{type(self).__name__} {tuple(self._size)}'
     def _repr_png_(self): return None
     def _repr_jpeg_(self): return None
 

@@ -17,6 +17,7 @@ import pandas as pd
 from fastcore.basics import ifnone, patch
 
 from .data_block import ItemLists, LabelLists, PreProcessor, df_names_to_idx, read_table
+from .dataset import DataLoader, check_kwargs
 from .item_list import _no_missing
 from .saved_data import load_data
 from .text_list import LMLabelList, LMTextList, Text, TextClasDataBunch, TextDataBunch, TextLMDataBunch, TextList, show_table
@@ -34,6 +35,11 @@ def _text_processor(tokenizer=None, vocab=None, max_vocab=60000, min_freq=2, mar
     steps = [TokenizeProcessor(tokenizer=tokenizer, mark_fields=mark_fields, include_bos=include_bos, include_eos=include_eos),
              NumericalizeProcessor(vocab=vocab, max_vocab=max_vocab, min_freq=min_freq)]
     return steps if files is None else [OpenFileProcessor(enc=files), *steps]
+
+def _check_bunch_kwargs(cls, kwargs:dict, factory:str):
+    "Raise `TypeError` for what no step on the way to the loaders knows, before the texts are read."
+    create = TextLMDataBunch.create if issubclass(cls, TextLMDataBunch) else TextClasDataBunch.create
+    check_kwargs(kwargs, f'{cls.__name__}.{factory}', getattr(cls, factory), create, LabelLists.databunch, *(() if issubclass(cls, TextLMDataBunch) else [DataLoader.__init__]))
 
 @patch(cls_method=True)
 def from_df(cls:TextDataBunch,
@@ -56,6 +62,7 @@ def from_df(cls:TextDataBunch,
     **kwargs,                   # handed to `create`: `bs`, `bptt`, `backwards`, `device`, ...
 ) -> 'TextDataBunch':
     "Texts and labels in data frames."
+    _check_bunch_kwargs(cls, kwargs, 'from_df')
     processor = _text_processor(tokenizer, vocab, max_vocab, min_freq, mark_fields, include_bos, include_eos)
     texts = lambda df: TextList.from_df(df, path, cols=text_cols, processor=processor)
     lists = ItemLists(path, texts(train_df), texts(valid_df))
@@ -79,6 +86,7 @@ def from_csv(cls:TextDataBunch,
     **kwargs,                   # handed to `create`
 ) -> 'TextDataBunch':
     "Texts and labels in a csv file; a random part is for validation."
+    _check_bunch_kwargs(cls, kwargs, 'from_csv')
     path = Path(path)
     df = read_table(path/csv_name, delimiter, header)
     for what,cols in (('text',text_cols), *(() if issubclass(cls, TextLMDataBunch) else [('label',label_cols)])):  # while the rows are as in the file
@@ -103,6 +111,7 @@ def from_folder(cls:TextDataBunch,
     **kwargs,                   # handed to `create`
 ) -> 'TextDataBunch':
     "Texts in files, labelled by the folder they are in."
+    _check_bunch_kwargs(cls, kwargs, 'from_folder')
     path = Path(path)
     processor = _text_processor(tokenizer, vocab, max_vocab, min_freq, mark_fields, include_bos, include_eos, files=enc)
     lists = TextList.from_folder(path, processor=processor, include=[train, valid]).split_by_folder(train, valid)
@@ -126,6 +135,7 @@ def from_tokens(cls:TextDataBunch,
     **kwargs,                   # handed to `create`
 ) -> 'TextDataBunch':
     "Texts that are tokenized already."
+    _check_bunch_kwargs(cls, kwargs, 'from_tokens')
     return _from_docs(cls, path, trn_tok, trn_lbls, val_tok, val_lbls, tst_tok, classes, vocab, [NumericalizeProcessor(vocab=vocab, max_vocab=max_vocab, min_freq=min_freq)], **kwargs)
 
 @patch(cls_method=True)
@@ -142,6 +152,7 @@ def from_ids(cls:TextDataBunch,
     **kwargs,                   # handed to `create`
 ) -> 'TextDataBunch':
     "Texts that are numbers already."
+    _check_bunch_kwargs(cls, kwargs, 'from_ids')
     docs = [None if o is None else TokenStore.from_docs(o) for o in (train_ids, valid_ids, test_ids)]
     for name,o in zip(('train_ids','valid_ids','test_ids'), docs):
         if o is not None and len(o.ids) and not 0 <= o.ids.min() <= o.ids.max() < len(vocab):

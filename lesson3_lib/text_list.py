@@ -18,7 +18,7 @@ from torch import Tensor
 from fastcore.basics import ifnone, listify, patch
 
 from .core import default_device, in_notebook
-from .dataset import DataBunch, DataLoader
+from .dataset import DataBunch, DataLoader, _check_sizes, check_kwargs
 from .data_block import EmptyLabelList, ItemList, PreProcessor
 from .items import ItemBase
 from .losses import CrossEntropyFlat
@@ -178,7 +178,7 @@ def create(cls:TextLMDataBunch,
     if not no_check and len(train_ds): train_dl.stream_len
     data = cls(train_dl, in_order(valid_ds), in_order(train_ds), in_order(test_ds), dl_tfms=dl_tfms, path=path, no_check=no_check)
     data.single_dl = DataLoader(ifnone(valid_ds, train_ds), bs=1, collate_fn=pad_collate, device=data.device)
-    data.backwards = backwards
+    data.backwards,data.bptt = backwards,bptt
     return data
 
 # %% ../nbs/17_text_list.ipynb #98b3a1e8
@@ -203,6 +203,7 @@ def create(cls:TextClasDataBunch,
     **dl_kwargs,            # handed to `DataLoader`
 ) -> 'TextClasDataBunch':
     "The loaders of a classifier."
+    check_kwargs(dl_kwargs, f'{cls.__name__}.create', cls.create, DataLoader.__init__)
     if not no_check: _check_classes(train_ds, bs)
     if seed is None: seed = int(np.random.randint(2**31))
     if collate_fn is None: collate_fn = partial(pad_collate, pad_idx=pad_idx, pad_first=pad_first, backwards=backwards, max_len=max_len)
@@ -218,9 +219,9 @@ def _lens(ds) -> np.ndarray: return ds.items.lens if isinstance(ds.items, TokenS
 
 # %% ../nbs/17_text_list.ipynb #b62a7ab6
 def _check_classes(train_ds, bs:int):
-    "Raise `ValueError` for too large a batch, and for a class without texts."
+    "Warn of too large a batch, and raise `ValueError` for a class without texts."
     n = len(train_ds)
-    if 0 < n < bs: raise ValueError(f"The batch size ({bs}) is larger than the training set ({n} texts), so no batch could be made: pass bs={n} or less.")
+    _check_sizes(train_ds, bs)
     classes,labels = getattr(train_ds.y, 'classes', None),train_ds.y.items
     if classes is None or not n or not isinstance(labels[0], (int, np.integer)): return
     counts = np.bincount(np.array(labels, dtype=np.int64), minlength=len(classes))
