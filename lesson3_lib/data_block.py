@@ -16,7 +16,7 @@ import pandas as pd
 from fastcore.basics import ifnone, patch
 
 from .core import item_rng
-from .dataset import DataBunch, DatasetType, grab_idx
+from .dataset import DataBunch, DatasetType, check_kwargs, grab_idx
 from .item_list import ItemList, df_names_to_idx, get_files, read_table
 from .items import ItemBase
 from .label import LabelList, LabelLists
@@ -153,8 +153,9 @@ def show_batch(self:DataBunch,
     **kwargs,                # handed to the list's `show_xys`: for pictures `figsize`, `return_fig`
 ):
     "Show some items of a batch with their labels."
-    x,y = self.one_batch(ds_type, detach=True, denorm=True)
     ds = self.dl(ds_type).dataset
+    check_kwargs(kwargs, 'show_batch', self.show_batch, ds.x.show_xys, others=True)
+    x,y = self.one_batch(ds_type, detach=True, denorm=True)
     n = min(rows**2 if ds.x._square_show else rows, len(y) if hasattr(y, '__len__') else len(x))
     idxs = range(n) if not reverse else range(-1, -n-1, -1)
     xs = [ds.x.reconstruct(grab_idx(x, i)) for i in idxs]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DatasetType', 'Dataset', 'TensorDataset', 'Subset', 'SequentialSampler', 'ShuffleSampler', 'order_of', 'BatchSampler',
-           'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'check_kwargs', 'DataBunch']
+           'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'check_kwargs', 'DeviceDataLoader', 'DataBunch']
 
 # %% ../nbs/02_dataset.ipynb #25c05593
 import difflib, enum, inspect, os, warnings
@@ -265,14 +265,28 @@ def check_kwargs(
     kwargs:dict,     # names and values that will be handed on
     what:str,        # who got them, for the message
     *funcs:Callable, # who may take them
+    others:bool=False, # somebody further on may take others, so only what looks like a misspelt name is refused
 ):
     "Raise `TypeError` at once for a name that none of `funcs` has, with one that looks like it."
     known = {k for f in funcs for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL)} - {'self','cls'}
     for k in kwargs.keys() - known:
-        near = difflib.get_close_matches(k, known, 1)
-        raise TypeError(f"{what} has no argument `{k}`." + (f" Is `{near[0]}` meant?" if near else f" There are {', '.join(sorted(known))}."))
+        near = difflib.get_close_matches(k, known, 1, 0.8 if others else 0.6)
+        if near or not others: raise TypeError(f"{what} has no argument `{k}`." + (f" Is `{near[0]}` meant?" if near else f" There are {', '.join(sorted(known))}."))
 
 # %% ../nbs/02_dataset.ipynb #2daae605
+class DeviceDataLoader(DataLoader):
+    "The original's name of a loader that puts batches on a device. Takes one of PyTorch's loaders; `create` takes a data set."
+    def __new__(cls, dl, device=None, tfms=None, collate_fn:Callable|None=None):
+        "`dl`: one of PyTorch's loaders, or ours; `device`: where batches go; `tfms`: batch transforms; `collate_fn`: replaces the loader's own."
+        res = DataLoader.from_torch(dl, device) if isinstance(dl, torch_data.DataLoader) else dl.new(**({} if device is None else {'device':default_device(device)}))
+        for tfm in listify(tfms): res.add_tfm(tfm)
+        if collate_fn is not None: res.collate_fn = collate_fn
+        return res
+    @classmethod
+    def create(cls, dataset, bs:int=64, shuffle:bool=False, device=None, tfms=None, num_workers:int=0, collate_fn:Callable=collate, **kwargs) -> DataLoader:
+        "A `DataLoader` over `dataset`: `bs` items a batch, in another order each epoch with `shuffle`, on `device`, with `tfms` done to each; read by `num_workers` processes, put together by `collate_fn`."
+        return DataLoader(dataset, bs=bs, shuffle=shuffle, device=device, tfms=tfms, num_workers=num_workers, collate_fn=collate_fn, **kwargs)
+
 class DataBunch:
     "The training, validation and test loaders of one task, and what is known of its targets."
     def __init__(self,

@@ -61,6 +61,7 @@ class FloatItem(ItemBase):
     "One or several numbers to predict, as float32."
     def __init__(self, obj): super().__init__(np.asarray(obj, dtype=np.float32), obj)
     def __float__(self): return float(self.data)
+    def __str__(self): return str(self.data)  # as many digits as float32 has
 
 class EmptyLabel(ItemBase):
     "The label of an item whose label is not known: 0 in a batch, nothing to see."

@@ -7,7 +7,7 @@ __all__ = ['loss_batch', 'validate', 'fit', 'Learner', 'channels_last', 'bare_mo
            'check_state']
 
 # %% ../nbs/09_learner.ipynb #280db3a4
-import gc, pickle, warnings
+import gc, pickle, tempfile, warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -314,7 +314,7 @@ def write_tensors(
 
 @patch
 def save(self:Learner,
-    name:str|Path,          # of the stage, without suffix
+    name:str|Path,          # of the stage, without suffix; or a file open for writing bytes
     return_path:bool=False, # give the path of the file
     with_opt:bool=True,     # also keep the state of the optimizer
 ) -> Path|None:
@@ -323,6 +323,7 @@ def save(self:Learner,
     if with_opt and self._opt is not None:
         state = {'model':state, 'opt':self._opt.state_dict()}
         if self._frozen_lr is not None: state['frozen_lr'] = float(self._frozen_lr)  # `lr_find` asks for it after unfreezing
+    if hasattr(name, 'write'): return torch.save(state, name)
     write_tensors(state, self._model_file(name))
     return self._model_file(name) if return_path else None
 
@@ -368,7 +369,7 @@ def check_state(
 # %% ../nbs/09_learner.ipynb #15e8d6aa
 @patch
 def load(self:Learner,
-    name:str|Path,          # of the stage, without suffix
+    name:str|Path,          # of the stage, without suffix; or a file open for reading bytes
     device:Any=None,        # where the tensors are read to; the data's device by default
     strict:bool=True,       # names must agree exactly
     with_opt:bool|None=None,# True: the optimizer's state must be there and fit; None: take it where it fits; False: leave it
@@ -376,6 +377,10 @@ def load(self:Learner,
     remove_module:bool=False, # accepted for older notebooks; wrapped names are always recognized
 ) -> Learner:
     "Load model and optimizer from `path/model_dir/name.pth`. Raises `ValueError`, with nothing changed, when the file does not fit."
+    if hasattr(name, 'read'):
+        with tempfile.TemporaryDirectory() as d:
+            (Path(d)/'stream.pth').write_bytes(name.read())
+            return self.load(Path(d)/'stream.pth', device, strict, with_opt, purge)
     path,model = self._model_file(name),bare_model(self.model)
     if purge: gc.collect()
     saved = read_tensors(path, ifnone(device, self.data.device))

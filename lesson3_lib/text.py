@@ -26,11 +26,11 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer', 'OptSplitFunc', 'OptDataFrame',
            'default_device', 'set_seed', 'to_device', 'to_detach', 'item_rng', 'atomic_write', 'download_url', 'Config',
            'URLs', 'untar_data', 'download_data', 'url2name', 'cite', 'datapath4file', 'url2path', 'sample_data',
-           'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch', 'DatasetType', 'ItemBase', 'Category',
-           'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor', 'ItemList', 'ItemLists', 'CategoryProcessor',
-           'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList', 'MultiCategoryList', 'FloatList',
-           'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files', 'df_names_to_idx', 'load_data', 'FlattenedLoss',
-           'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat', 'MSELossFlat', 'L1LossFlat',
+           'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch', 'DatasetType', 'DeviceDataLoader',
+           'ItemBase', 'Category', 'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor', 'ItemList', 'ItemLists',
+           'CategoryProcessor', 'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList', 'MultiCategoryList',
+           'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files', 'df_names_to_idx', 'load_data',
+           'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat', 'MSELossFlat', 'L1LossFlat',
            'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ',
            'TK_UP', 'TK_REP', 'TK_WREP', 'BaseTokenizer', 'SpacyTokenizer', 'WordTokenizer', 'Tokenizer', 'Vocab',
            'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces', 'rm_useless_spaces', 'replace_all_caps',
@@ -141,13 +141,14 @@ from .core import default_device, set_seed, to_device, to_detach, item_rng, atom
 from .fetch import download_url
 from .data_sets import Config, URLs, untar_data, download_data, url2name, cite, datapath4file, url2path
 from .samples import sample_data
-from .dataset import Dataset, TensorDataset, Subset, DataLoader, DataBunch, DatasetType
+from .dataset import (
+    Dataset, TensorDataset, Subset, DataLoader, DataBunch, DatasetType, DeviceDataLoader)
 
 # %% ../nbs/41_text.ipynb #8237587e
 _all_ = [
     default_device, set_seed, to_device, to_detach, item_rng, atomic_write, download_url, Config, URLs, untar_data,
     download_data, url2name, cite, datapath4file, url2path, sample_data, Dataset, TensorDataset, Subset, DataLoader,
-    DataBunch, DatasetType]
+    DataBunch, DatasetType, DeviceDataLoader]
 
 # %% ../nbs/41_text.ipynb #d03a4734
 from .items import ItemBase, Category, MultiCategory, FloatItem, EmptyLabel
