@@ -97,6 +97,7 @@ def partition_by_cores(a:Sequence, n_cpus:int) -> list: "`a` in pieces, one for 
 def chunks(l:Sequence, n:int) -> Iterator: "Pieces of `n` elements of `l`, one by one."; yield from partition(l, n)
 def first_el(x:Any) -> Any: "The first element of `x`, however deep it lies."; return first_el(x[0]) if is_listy(x) else first_el(x[next(iter(x))]) if is_dict(x) else x
 
+# %% ../nbs/00d_course.ipynb #bc3786fd
 def recurse(
     func:Callable,         # called as `func(x, *args, **kwargs)`
     x:Any, *args, **kwargs, # a thing, or lists and dictionaries of them
@@ -153,6 +154,7 @@ def show_some(
     items = [] if items is None else items
     return sep.join(str(o) for o in items[:n_max]) + ('...' if len(items) > n_max else '')
 
+# %% ../nbs/00d_course.ipynb #6f2d526e
 def compose(funcs:Callable|list[Callable]) -> Callable:
     "One function that calls all of `funcs` in turn, each with what the one before gave."
     def composed(x, *args, **kwargs):
@@ -178,6 +180,7 @@ def extract_kwargs(
     "Those of `kwargs` that are called `names`, and the others."
     return {k:v for k,v in kwargs.items() if k in names},{k:v for k,v in kwargs.items() if k not in names}
 
+# %% ../nbs/00d_course.ipynb #33671c2f
 def join_path(fname:str|Path, path:str|Path='.') -> Path: "`fname` in the folder `path`."; return Path(path)/fname
 def join_paths(fnames:Iterable, path:str|Path='.') -> list[Path]: "Each of `fnames` in the folder `path`."; return [join_path(o, path) for o in fnames]
 def loadtxt_str(path:str|Path) -> np.ndarray: "The lines of the text file `path`."; return np.array(Path(path).read_text(encoding='utf-8').splitlines())
