@@ -14,6 +14,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 # %% ../nbs/14e_model_file.ipynb #a4be33a8
@@ -111,6 +112,14 @@ def _at_most(n:int):
     try: yield
     finally: handle.remove()
 
+class _ShapesOnly(TorchFunctionMode):
+    "Tensors without memory are neither filled at random nor normalized: neither changes a shape, and PyTorch would import its compiler for either."
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        t = args[0] if args else kwargs.get('tensor')
+        if getattr(f, '__name__', '') in ('normal_','uniform_','trunc_normal_','batch_norm') and isinstance(t, Tensor) and t.is_meta: return t
+        return f(*args, **kwargs)
+
 def _shape(t:Tensor) -> tuple: return tuple(t.shape) + (() if t.is_floating_point() else (str(t.dtype).removeprefix('torch.'),))
 
 def load_weights(
@@ -122,7 +131,7 @@ def load_weights(
 
     `shared`: names that stand for another tensor, from `weights_of`."""
     tensors = {**tensors, **{k:tensors[v] for k,v in shared.items()}}
-    with _at_most(2*len(tensors) + 1000), torch.device('meta'): model = make()
+    with _at_most(2*len(tensors) + 1000), torch.device('meta'), _ShapesOnly(): model = make()
     own = model.state_dict()
     wanted,found = ({k:_shape(v) for k,v in o.items()} for o in (own, tensors))
     if wanted != found:

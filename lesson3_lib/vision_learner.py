@@ -7,7 +7,7 @@ __all__ = ['models', 'create_cnn', 'Architecture', 'Models', 'pretrained_path', 
            'create_body', 'create_head', 'create_cnn_model', 'arch_spec', 'default_split', 'n_outputs', 'cnn_learner']
 
 # %% ../nbs/12_vision_learner.ipynb #bfbd868d
-import difflib, importlib.util, os, re
+import difflib, importlib, importlib.util, os, re, sys, types
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +23,29 @@ from .dataset import DataBunch
 from .hooks import hook_outputs, dummy_eval, num_features_model
 from .layers import AdaptiveConcatPool2d, Flatten, SigmoidRange, apply_init, bn_drop_lin, children
 from .learner import Learner
+
+# %% ../nbs/12_vision_learner.ipynb #23175650
+_COMPILER = 'torch._dynamo','torch._dynamo.utils'
+
+class _Later(types.ModuleType):
+    "Stands for a module of PyTorch's compiler while torchvision is imported, which only wants a function for later."
+    def __getattr__(self, name):
+        if name.startswith('__'): raise AttributeError(name)
+        real = lambda: importlib.import_module(self.__name__)
+        if name == 'is_compile_supported': return lambda *args: real().is_compile_supported(*args)
+        _step_aside()
+        return getattr(real(), name)
+
+def _step_aside():
+    for o in _COMPILER:
+        if isinstance(sys.modules.get(o), _Later): del sys.modules[o]
+
+def _import_torchvision():
+    "torchvision's networks, without PyTorch's compiler."
+    if 'torchvision' not in sys.modules and 'torch._dynamo' not in sys.modules: sys.modules.update({o:_Later(o) for o in _COMPILER})
+    try: from torchvision import models
+    finally: _step_aside()
+    return models
 
 # %% ../nbs/12_vision_learner.ipynb #9a858ac3
 class Architecture:
@@ -55,13 +78,13 @@ class Models:
         if name.startswith('_'): raise AttributeError(name)
         names = dir(self)
         if name in names: return Architecture(name)
-        from torchvision import models as tv
+        tv = _import_torchvision()
         if hasattr(tv, name): return getattr(tv, name)  # such as `ResNet18_Weights`
         near = difflib.get_close_matches(name, names, 3)
         raise AttributeError(f"There is no network {name!r}." + (f" Did you mean {' or '.join(near)}?" if near else " `dir(models)` lists what there is."))
 
     def __dir__(self):
-        from torchvision import models as tv
+        tv = _import_torchvision()
         return sorted([*tv.list_models(module=tv), 'efficientnet_lite0'])
 
     def __repr__(self): return 'models: networks by name, such as models.resnet18; dir(models) lists them'
@@ -71,8 +94,7 @@ models = Models()
 # %% ../nbs/12_vision_learner.ipynb #ac06f025
 def _pick_weights(name:str, wanted=None):
     "The torchvision weights of network `name`."
-    from torchvision.models import get_model_weights
-    have = get_model_weights(name)
+    have = _import_torchvision().get_model_weights(name)
     if wanted is None: return getattr(have, 'IMAGENET1K_V1', have.DEFAULT)
     if isinstance(wanted, have): return wanted
     names = [w.name for w in have]
@@ -100,7 +122,7 @@ def _tensors_only():
 
 # %% ../nbs/12_vision_learner.ipynb #6a3efd51
 def _torchvision_model(name, weights, progress, **kwargs):
-    from torchvision.models import get_model
+    get_model = _import_torchvision().get_model
     if weights is None: return get_model(name, weights=None, **kwargs)
     file = _weights_path(weights.url)
     was_there = file.exists()
@@ -116,7 +138,9 @@ def _torchvision_model(name, weights, progress, **kwargs):
 _OFFLINE = "pip install 'lesson3_lib[offline]'"
 
 def _import_timm(what):
-    try: import timm
+    try:
+        _import_torchvision()  # timm imports it too
+        import timm
     except ImportError as e: raise ImportError(f"{what} needs the package timm: {_OFFLINE}. Without it take another network, such as models.resnet18.") from e
     return timm
 
