@@ -145,7 +145,7 @@ def from_ids(cls:TextDataBunch,
     train_ids:Sequence[Sequence[int]], # numbers of the training texts
     valid_ids:Sequence[Sequence[int]], # numbers of the validation texts
     test_ids:Sequence[Sequence[int]]|None=None, # numbers of test texts
-    train_lbls:Sequence|None=None, # labels, not needed for a language model
+    train_lbls:Sequence|None=None, # labels, not needed for a language model; numbers are positions in `classes`, where these are given
     valid_lbls:Sequence|None=None, # labels
     classes:Sequence|None=None, # names of the classes
     processor=None,             # for new texts; tokenize and numericalize with `vocab` by default
@@ -164,6 +164,8 @@ def _from_docs(cls, path, train, train_lbls, valid, valid_lbls, test, classes, v
     texts = lambda docs: TextList(docs, vocab=vocab, path=path, processor=processor)
     if issubclass(cls, TextLMDataBunch): lists = ItemLists(path, texts(train), texts(valid)).label_for_lm()
     else:
+        if classes is not None and all(isinstance(o, (int,np.integer)) for lbls in (train_lbls,valid_lbls) for o in lbls) and not any(isinstance(o, (int,np.integer)) for o in classes):
+            train_lbls,valid_lbls = ([classes[o] for o in lbls] for lbls in (train_lbls,valid_lbls))
         both = [texts(docs)._label_from_list(list(lbls), from_item_lists=True, **({} if classes is None else {'classes':classes})) for docs,lbls in ((train,train_lbls),(valid,valid_lbls))]
         lists = LabelLists(path, *both).process()
     if test is not None: lists.add_test(texts(test))

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ', 'TK_UP', 'TK_REP', 'TK_WREP', 'text_spec_tok', 'text_pre_rules',
-           'text_post_rules', 'per_piece', 'per_word', 'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces',
-           'rm_useless_spaces', 'replace_all_caps', 'deal_caps', 'BaseTokenizer', 'WordTokenizer', 'SpacyTokenizer',
-           'Tokenizer', 'cpu_count']
+           'text_post_rules', 'Fixed', 'per_piece', 'per_word', 'fix_html', 'replace_rep', 'replace_wrep',
+           'spec_add_spaces', 'rm_useless_spaces', 'replace_all_caps', 'deal_caps', 'BaseTokenizer', 'WordTokenizer',
+           'SpacyTokenizer', 'Tokenizer', 'cpu_count']
 
 # %% ../nbs/16_tokenizer.ipynb #ff43f4c5
 import html, itertools, os, re
@@ -14,10 +14,17 @@ from collections.abc import Callable, Sequence
 
 from fastcore.basics import ifnone
 
+from .course import Defaults
+
 # %% ../nbs/16_tokenizer.ipynb #32fc5dd3
 UNK,PAD,BOS,EOS = 'xxunk','xxpad','xxbos','xxeos'
 FLD,TK_MAJ,TK_UP,TK_REP,TK_WREP = 'xxfld','xxmaj','xxup','xxrep','xxwrep'
-text_spec_tok = (UNK, PAD, BOS, EOS, FLD, TK_MAJ, TK_UP, TK_REP, TK_WREP)
+class Fixed(tuple):
+    "A tuple that joins with lists to a new list, as the original's lists did: `text_spec_tok + ['xxmine']`."
+    def __add__(self, other): return [*self, *other]
+    def __radd__(self, other): return [*other, *self]
+
+text_spec_tok = Fixed((UNK, PAD, BOS, EOS, FLD, TK_MAJ, TK_UP, TK_REP, TK_WREP))
 
 # %% ../nbs/16_tokenizer.ipynb #651f909f
 def per_piece(rule:Callable) -> Callable:
@@ -99,8 +106,13 @@ def deal_caps(
     return out
 
 # %% ../nbs/16_tokenizer.ipynb #0119d97c
-text_pre_rules  = (fix_html, replace_rep, replace_wrep, spec_add_spaces, rm_useless_spaces)
-text_post_rules = (replace_all_caps, deal_caps)
+text_pre_rules  = Fixed((fix_html, replace_rep, replace_wrep, spec_add_spaces, rm_useless_spaces))
+text_post_rules = Fixed((replace_all_caps, deal_caps))
+
+# their old place, `defaults`: a new list each time
+Defaults.text_spec_tok   = property(lambda self: list(text_spec_tok),   doc="The special tokens.")
+Defaults.text_pre_rules  = property(lambda self: list(text_pre_rules),  doc="The rules on a text, before it is cut.")
+Defaults.text_post_rules = property(lambda self: list(text_post_rules), doc="The rules on the words.")
 
 # %% ../nbs/16_tokenizer.ipynb #4ff33eba
 _cjk   = '\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff'
