@@ -121,6 +121,7 @@ def _vision_learner(s:Settings, data:DataBunch, out:Path) -> Learner:
     if hasattr(data.train_ds.y, 'n_points'): return cnn_learner(data, arch, lin_ftrs=[], ps=0., **kw)  # a place needs every digit: no dropout
     return cnn_learner(data, arch, **kw)
 
+# %% ../nbs/43_recipes.ipynb #a12c383e
 def _stage(learn:Learner, name:str, epochs:int, lr, tell:Callable=print, **kw):
     "Train one stage; its losses go into `NAME.csv` and `NAME.png` in the learner's folder."
     tell(f'{name}: {epochs} epoch{"s" if epochs > 1 else ""}')
@@ -143,6 +144,7 @@ def save_figure(
     draw(list(fig.subplots(rows, cols, squeeze=False).flat))
     fig.savefig(file, dpi=90)
 
+# %% ../nbs/43_recipes.ipynb #7f6182ab
 def _train_vision(learn:Learner, epochs:int, lr:float, tell:Callable=print):
     "The head, then everything."
     frozen = any(not p.requires_grad for p in learn.model.parameters())

@@ -49,6 +49,7 @@ class ItemLists:
             return type(self)(self.path, train, valid) if isinstance(train, ItemList) else (train, valid)
         return both
 
+# %% ../nbs/03a_split.ipynb #481435a2
 @patch
 def _split(self:ItemList, train:ItemList, valid:ItemList) -> ItemLists: return ItemLists(self.path, train, valid)
 
@@ -113,6 +114,7 @@ def split_by_valid_func(self:ItemList, func:Callable) -> ItemLists:
     "Items with `func(item)` true for validation."
     return self.split_by_idx([i for i,o in enumerate(self.items) if func(o)])
 
+# %% ../nbs/03a_split.ipynb #c33d8755
 @patch
 def split_by_files(self:ItemList, valid_names:Collection[str|Path]) -> ItemLists:
     "The files with these names (without folders) for validation. Raises `ValueError` where none of them is there. `valid_names`: strings or paths."
