@@ -6,43 +6,75 @@
 __all__ = ['fold_batchnorm', 'FoldedModel']
 
 # %% ../nbs/09a_folding.ipynb #c4e6ae8e
-from copy import deepcopy
+import operator
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .learner import bare_model
 
 # %% ../nbs/09a_folding.ipynb #5ddd770f
-class _PackedConv(nn.Module):
-    "`conv` with its weights in the order of oneDNN."
-    def __init__(self, conv:nn.Conv2d):
+class _FoldedConv(nn.Module):
+    "`conv`, the norm `bn`, a sum with another tensor if there is one, and perhaps a ReLU."
+    def __init__(self, conv:nn.Conv2d, bn:nn.BatchNorm2d, relu:bool):
         super().__init__()
-        self.args = list(conv.padding),list(conv.stride),list(conv.dilation),conv.groups
-        self.weight,self.bias = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.args, None),conv.bias.detach()
-    def forward(self, x): return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.args, 'none', [], '')
+        w,b = fuse_conv_bn_weights(conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
+        self.weight,self.bias,self.relu = w.detach(),b.detach(),relu
+        self.args = conv.padding,conv.stride,conv.dilation,conv.groups
+        known = all(hasattr(torch.ops.mkldnn, o) for o in ('_reorder_convolution_weight','_convolution_pointwise'))
+        self.packed = known and torch.backends.mkldnn.is_available() and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
+        if self.packed:
+            self.args = *map(list, self.args[:3]),conv.groups
+            self.weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self.args, None)
+        elif conv.padding_mode != 'zeros': raise ValueError(f"padding {conv.padding_mode} is not zeros")
 
-def _can_pack(conv:nn.Conv2d) -> bool:
-    known = all(hasattr(torch.ops.mkldnn, o) for o in ('_reorder_convolution_weight','_convolution_pointwise'))
-    return known and torch.backends.mkldnn.is_available() and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
+    def forward(self, x, other=None):
+        if self.packed:
+            op,act = torch.ops.mkldnn._convolution_pointwise,'relu' if self.relu else 'none'
+            if other is None: return op(x, self.weight, self.bias, *self.args, act, [], '')
+            return op.binary(x, other, self.weight, self.bias, *self.args, 'add', 1., act if self.relu else None, [], '')
+        padding,stride,dilation,groups = self.args
+        y = F.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
+        if other is not None: y = y + other
+        return y.relu_() if self.relu else y
 
-def _find_pairs(model:nn.Module, x:Tensor) -> tuple[list, Tensor]:
-    "The pairs of a convolution and the norm that gets its output, and the output of `model` for `x`."
-    made,pairs,calls = {},[],{}
-    def after_conv(m, inp, out):
-        calls[m] = calls.get(m, 0)+1
-        made[id(out)] = m,out,out._version
-    def before_norm(m, inp):
-        calls[m] = calls.get(m, 0)+1
-        conv,out,version = made.get(id(inp[0]), (None,)*3)
-        if conv is not None and out._version == version: pairs.append((conv, m))
-    hooks = [m.register_forward_hook(after_conv) if type(m) is nn.Conv2d else m.register_forward_pre_hook(before_norm)
-             for m in model.modules() if type(m) in (nn.Conv2d, nn.BatchNorm2d)]
-    try: out = model(x)
-    finally:
-        for h in hooks: h.remove()
-    return [(c, n) for c,n in pairs if calls[c] == calls[n] == 1 and n.track_running_stats],out
+# %% ../nbs/09a_folding.ipynb #104cbff4
+def _reader(node:fx.Node):
+    "The operation that reads the result of `node`, if it is one."
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+def _join(traced:fx.GraphModule) -> int:
+    "Put norms, sums and ReLUs into the convolutions before them; how many convolutions were changed."
+    graph,mods,n = traced.graph,dict(traced.named_modules()),0
+    kind = lambda o: type(mods.get(o.target)) if o is not None and o.op == 'call_module' else None
+    def is_relu(o): return kind(o) is nn.ReLU or o is not None and (o.op,o.target) in {('call_function',F.relu), ('call_function',torch.relu), ('call_method','relu'), ('call_method','relu_')}
+    def other_of(o, last):
+        "What is added to `last`, where `o` is such a sum."
+        if o is None or o.op != 'call_function' or o.target not in (operator.add, torch.add) or o.kwargs or not all(isinstance(a, fx.Node) for a in o.args): return None
+        a,b = o.args
+        return None if a is b else b if a is last else a
+    for conv in list(graph.nodes):
+        norm = _reader(conv)
+        if kind(conv) is not nn.Conv2d or kind(norm) is not nn.BatchNorm2d or not mods[norm.target].track_running_stats: continue
+        chain,place,args = [conv,norm],conv,[conv.args[0]]
+        between = conv.next
+        if (other := other_of(_reader(norm), norm)) is not None:
+            total = _reader(norm)
+            while between is not total and kind(between) in (nn.Conv2d, nn.BatchNorm2d, _FoldedConv): between = between.next
+            if between is total: chain,place,args = [*chain,total],total,[*args,other]
+        relu = is_relu(_reader(chain[-1]))
+        if relu: chain.append(_reader(chain[-1]))
+        n += 1
+        traced.add_module(f'folded{n}', made := _FoldedConv(mods[conv.target], mods[norm.target], relu))
+        mods[f'folded{n}'] = made
+        with graph.inserting_before(place): new = graph.call_module(f'folded{n}', tuple(args))
+        chain[-1].replace_all_uses_with(new)
+        for o in reversed(chain): graph.erase_node(o)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return n
 
 def _is_touched(model:nn.Module) -> bool:
     "Whether a part of `model` is training, watched by a hook or compiled."
@@ -53,62 +85,69 @@ def fold_batchnorm(
     model:nn.Module, # in evaluation mode, on the CPU, in 32 bits
     x:Tensor,        # two items (or one) to try it with, (2,c,h,w)
 ) -> nn.Module:      # a copy that shares what is not folded; `model` itself where nothing can be folded
-    "A copy of `model` for prediction, in which every BatchNorm2d that follows a Conv2d is part of it."
+    "A copy of `model` for prediction, in which every BatchNorm2d that follows a Conv2d is part of it, and so are a sum and a ReLU after it."
     if bare_model(model) is not model or _is_touched(model) or not any(type(m) is nn.BatchNorm2d for m in model.modules()): return model
-    shared = {id(t):t for m in model.modules() if type(m) is not nn.Conv2d for t in (*m._parameters.values(), *m._buffers.values()) if t is not None}
     with torch.inference_mode(False), torch.no_grad():
         try:
-            copy = deepcopy(model, shared)
-            pairs,expected = _find_pairs(copy, x)
-            names = {m:n for n,m in copy.named_modules()}
-            for conv,bn in pairs:
-                w,b = fuse_conv_bn_weights(conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
-                conv.weight,conv.bias = nn.Parameter(w, requires_grad=False),nn.Parameter(b, requires_grad=False)
-                copy.set_submodule(names[bn], nn.Identity())
-                if _can_pack(conv): copy.set_submodule(names[conv], _PackedConv(conv))
+            expected,copy = model(x),fx.symbolic_trace(model)
+            if not _join(copy): return model
             torch.testing.assert_close(torch.cat([copy(o) for o in x.split(1)]), expected, rtol=1e-3, atol=1e-4*(1+expected.abs().max().item()))
-        except Exception: return model  # a network that cannot be copied, or is not what it seems: it is right as it is
-    return copy if pairs else model
+        except Exception: return model  # a network that cannot be written down, or is not what it seems: it is right as it is
+    return copy
 
 # %% ../nbs/09a_folding.ipynb #a29b8057
+class _Snapshot:
+    "How a model is now."
+    def __init__(self, model):
+        self.modules = [(m, tuple(m._modules.values()), len(m._parameters), len(m._buffers)) for m in model.modules()]
+        self.tensors = [(d, k, t, t.data_ptr(), _version(t)) for m,*_ in self.modules for d in (m._parameters, m._buffers) for k,t in d.items() if t is not None]
+        self.samples = [o for m,*_ in self.modules for o in _samples(m)]
+        self.values = self._sampled()
+
+    def is_free(self) -> bool:
+        "Whether nobody trains the model, watches or has compiled it."
+        return not any(m.training or m._forward_hooks or m._forward_pre_hooks or m._compiled_call_impl is not None for m,*_ in self.modules)
+
+    def holds(self) -> bool:
+        "Whether the model is still what it was."
+        return (all(tuple(m._modules.values()) == kids and len(m._parameters) == n and len(m._buffers) == k for m,kids,n,k in self.modules)
+                and all(d.get(k) is t and t.data_ptr() == place and _version(t) == version for d,k,t,place,version in self.tensors) and torch.equal(self._sampled(), self.values))
+
+    def _sampled(self) -> Tensor: return torch.cat([torch.empty(0), *self.samples])
+
+def _version(t:Tensor) -> int: return 0 if t.is_inference() else t._version
+
+def _samples(m:nn.Module) -> list[Tensor]:
+    "A weight of each filter of a convolution, and all numbers of a norm, as views."
+    if type(m) is nn.BatchNorm2d: return [t.detach() for t in (m.weight, m.bias, m.running_mean, m.running_var) if t is not None]
+    return [m.weight.detach()[:,0,0,0]] if type(m) is nn.Conv2d else []
+
+# %% ../nbs/09a_folding.ipynb #766b57bc
 _PIECE = 2**18 # pixels that are sent through a network at once, on a CPU
+_KNOWN = {'torch','torchvision','timm','lesson3_lib'} # whose networks do nothing beside what they give
 
 class FoldedModel:
     "Calls `model`, or a folded copy of it that is made anew whenever `model` has changed."
     def __init__(self,
         model:nn.Module # as it is trained; its mode is not changed
-    ): self.model,self._copy,self._state,self._samples,self._then = model,None,None,None,None
+    ): self.model,self._copy,self._then = model,None,None
 
     def __call__(self, *xs):
         "What `model` gives for the inputs `xs`."
-        if not self._fits(xs) or (state := self._state_now()) is None: return self.model(*xs)
+        if not self._fits(xs) or not self._has_copy(xs[0]): return self.model(*xs)
         x, = xs
-        if self._copy is None or state != self._state or not self._samples_hold():
-            self._copy,self._state = fold_batchnorm(self.model, x[:2]),state
-            self._samples = _samples(self.model)
-            self._then = self._sampled()
-        if self._copy is self.model: return self.model(x)
         n = max(4, _PIECE//(x.shape[-1]*x.shape[-2]))
         return self._copy(x) if len(x) <= n else torch.cat([self._copy(o) for o in x.split(n)])
+
+    def _has_copy(self, x) -> bool:
+        "Whether there is a copy of the model as it is now; makes one with the help of the items `x` if need be."
+        if self._then is None or not self._then.holds():
+            self._then = None
+            if _is_touched(self.model): return False
+            known = all(type(m).__module__.partition('.')[0] in _KNOWN for m in self.model.modules())
+            self._copy,self._then = fold_batchnorm(self.model, x[:2]) if known else self.model,_Snapshot(self.model)
+        return self._copy is not self.model and self._then.is_free()
 
     def _fits(self, xs) -> bool:
         x = xs[0]
         return len(xs) == 1 and isinstance(x, Tensor) and x.ndim == 4 and x.device.type == 'cpu' and x.dtype == torch.float32 and len(x) > 0 and not torch.is_grad_enabled() and not torch.is_autocast_enabled('cpu')
-
-    def _state_now(self) -> list|None:
-        "Modules, and where their tensors are and how often they were changed; None where no copy may be used."
-        if _is_touched(self.model): return None
-        return [(id(m), *((id(t), t.data_ptr(), 0 if t.is_inference() else t._version) for d in (m._parameters, m._buffers) for t in d.values() if t is not None)) for m in self.model.modules()]
-
-    def _samples_hold(self) -> bool: return torch.equal(self._sampled(), self._then)
-    def _sampled(self) -> Tensor: return torch.cat([torch.empty(0), *self._samples])
-
-def _samples(model:nn.Module) -> list[Tensor]:
-    "Some weights of each filter of each convolution, and all of each norm, as views."
-    res = []
-    for m in model.modules():
-        if type(m) is nn.BatchNorm2d: res += [t.detach() for t in (m.weight, m.bias, m.running_mean, m.running_var) if t is not None]
-        if type(m) is nn.Conv2d:
-            w = m.weight.detach().permute(0, 2, 3, 1) if m.weight.is_contiguous(memory_format=torch.channels_last) else m.weight.detach()
-            res.append(w.flatten()[::max(1, w[0].numel()//2+1)] if w.is_contiguous() else w[:,0,0,0])
-    return res
