@@ -1,1 +1,3 @@
 __version__ = "0.1.0"
+
+from . import old_paths  # the original's module names, for notebooks in which only `fastai` was replaced

@@ -471,3 +471,5 @@ class LearnerTensorboardWriter(LearnerCallback):
             if format_stat(v): self.writer.add_scalar(f'metrics/{name}', float(v), iteration)
     def on_train_end(self, **kwargs):
         if self.writer is not None: self.writer.close()
+
+__path__ = [] # there may be parts below, by their old names: see `old_paths`

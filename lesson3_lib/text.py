@@ -286,3 +286,5 @@ _all_ = [
     awd_lstm_lm_split, awd_lstm_clas_split, dropout_mask, RNNTrainer, convert_weights, RNNLearner, LanguageLearner,
     language_model_learner, text_classifier_learner, decode_spec_tokens, pick_probs,
     TextClassificationInterpretation]
+
+__path__ = [] # there may be parts below, by their old names: see `old_paths`

@@ -300,3 +300,5 @@ from .unet import DynamicUnet, UnetBlock, unet_learner, create_unet_model
 _all_ = [
     models, cnn_learner, create_cnn, create_cnn_model, create_body, create_head, has_pool_type, cnn_config, DynamicUnet,
     UnetBlock, unet_learner, create_unet_model]
+
+__path__ = [] # there may be parts below, by their old names: see `old_paths`
