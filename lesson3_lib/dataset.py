@@ -118,7 +118,9 @@ def _stack(ts:list[Tensor]) -> Tensor:
                          "use bs=1, or pass a `collate_fn` that pads.")
     dtype = reduce(torch.promote_types, {t.dtype for t in ts})
     if torch_data.get_worker_info() is None: return torch.stack([t.to(dtype) for t in ts])
-    out = torch.empty((len(ts), *ts[0].shape), dtype=dtype).share_memory_() # one copy, straight to where the parent reads
+    n = len(ts)*ts[0].numel()
+    storage = torch.UntypedStorage._new_shared(max(1, n*dtype.itemsize), device='cpu') # one copy, straight to where the parent reads
+    out = torch.empty(0, dtype=dtype).set_(storage, 0, (len(ts), *ts[0].shape))
     for row,t in zip(out, ts): row.copy_(t)
     return out
 

@@ -8,7 +8,7 @@ __all__ = ['Header', 'read_header', 'ImageFile', 'Pixels', 'array2px', 'Image', 
 
 # %% ../nbs/04_image.ipynb #a8650a31
 import io, os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,20 +31,23 @@ class Header(NamedTuple):
     channels:int         # stored channels; 0 where unknown
     plain:bool           # 8-bit grey or colour, complete, not to be turned: OpenCV reads it as Pillow does, faster
 
+def _segments(data:bytes) -> Iterator[tuple[int,int]]:
+    "Kind and start of each part of a JPEG that comes before its pixels."
+    i = 2
+    while i+9 < len(data) and data[i] == 0xFF and (kind := data[i+1]) != 0xDA:
+        yield kind,i
+        i += 1 if kind == 0xFF else 2 if kind == 1 or 0xD0 <= kind <= 0xD9 else 2 + (data[i+2]<<8 | data[i+3])
+
 def _jpeg_frame(data:bytes) -> tuple[int,int,int,int]|None:
     "(bits, height, width, channels) from the frame header of a JPEG, or None."
-    i = 2
-    while i+9 < len(data) and data[i] == 0xFF:
-        kind = data[i+1]
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4,0xC8,0xCC):
-            return data[i+4], data[i+5]<<8 | data[i+6], data[i+7]<<8 | data[i+8], data[i+9]
-        i += 1 if kind == 0xFF else 2 if kind == 1 or 0xD0 <= kind <= 0xD9 else 2 + (data[i+2]<<8 | data[i+3])
+    i = next((i for kind,i in _segments(data) if 0xC0 <= kind <= 0xCF and kind not in (0xC4,0xC8,0xCC)), None)
+    return None if i is None else (data[i+4], data[i+5]<<8 | data[i+6], data[i+7]<<8 | data[i+8], data[i+9])
 
 # %% ../nbs/04_image.ipynb #98b17da4
 def _orientation(data:bytes) -> int:
     "The number 1 to 8 of the EXIF note on how to turn a JPEG; 1 where there is none, 0 where it cannot be read."
-    start = data.find(b'Exif\0\0', 0, 65536) + 6
-    if start < 6: return 1
+    start = next((i+10 for kind,i in _segments(data) if kind == 0xE1 and data[i+4:i+10] == b'Exif\0\0'), None)
+    if start is None: return 1
     order = {b'II':'little', b'MM':'big'}.get(data[start:start+2])
     if order is None: return 0
     number = lambda at, n: int.from_bytes(data[start+at:start+at+n], order)

@@ -6,7 +6,7 @@
 __all__ = ['fingerprint', 'Failure', 'one_opencv_thread', 'one_thread', 'Crew', 'kept_memory']
 
 # %% ../nbs/01h_workers.ipynb #42726cb5
-import ctypes, gc, hashlib, os, pickle, sys, weakref
+import ctypes, gc, hashlib, os, pickle, sys, threading, weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -166,18 +166,26 @@ _TRIM_THRESHOLD,_MMAP_MAX = -1,-4 # the names of two options in malloc.h
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 _MALLOPT,_MALLOC_TRIM = getattr(_LIBC, 'mallopt', None),getattr(_LIBC, 'malloc_trim', None)
 
+class _Holders:
+    "How many want memory to be kept, in this process: the C library knows one answer for all."
+    n,lock = 0,threading.Lock()
+    @classmethod
+    def add(cls, k:int):
+        with cls.lock:
+            before,cls.n = cls.n,cls.n+k
+            if bool(before) == bool(cls.n): return
+            _MALLOPT(_MMAP_MAX, 0 if cls.n else int(os.environ.get('MALLOC_MMAP_MAX_', 65536)))                        # large pieces from the common heap as well,
+            _MALLOPT(_TRIM_THRESHOLD, 2**31-1 if cls.n else int(os.environ.get('MALLOC_TRIM_THRESHOLD_', 128*1024)))   # whose end is not cut off
+            if not cls.n: _MALLOC_TRIM(0)
+
 @contextmanager
 def kept_memory(
     device=None, # where the tensors are; None for the CPU
 ):
-    """Inside, memory that tensors on the CPU leave is kept for those that follow; afterwards it goes back to the system.
+    """Inside, memory that tensors on the CPU leave is kept for those that follow; after the last who wants it, it goes back to the system.
 
     With GNU's C library, that is on most Linux systems; elsewhere, and for other devices, nothing changes."""
     if _MALLOC_TRIM is None or torch.device(device or 'cpu').type != 'cpu': yield; return
-    _MALLOPT(_MMAP_MAX, 0)                 # large pieces from the common heap as well,
-    _MALLOPT(_TRIM_THRESHOLD, 2**31-1)     # whose end is not cut off
+    _Holders.add(1)
     try: yield
-    finally:
-        _MALLOPT(_MMAP_MAX, int(os.environ.get('MALLOC_MMAP_MAX_', 65536)))
-        _MALLOPT(_TRIM_THRESHOLD, int(os.environ.get('MALLOC_TRIM_THRESHOLD_', 128*1024)))
-        _MALLOC_TRIM(0)
+    finally: _Holders.add(-1)
