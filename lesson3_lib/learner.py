@@ -166,21 +166,24 @@ def channels_last(
 # %% ../nbs/09_learner.ipynb #23099df0
 @patch
 def _follow_model(self:Learner):
-    "Where the model or the layer groups are others than when the groups and the optimizer were made: new layers into the last group, and a new optimizer."
-    grouped,names = {id(p) for g in self.layer_groups for p in g.parameters()},{id(p):k for k,p in self.model.named_parameters()}
-    new = [l for l in flatten_model(self.model) if any(p.requires_grad and id(p) not in grouped for p in l.parameters())]
-    if new:
-        there = lambda l: next((id(p) in names for p in l.parameters()), False)
-        groups = [[l for l in flatten_model(g) if there(l)] for g in self.layer_groups]
-        groups[-1] += new
+    "Where the model or the layer groups are others than when the groups and the optimizer were made: new layers into the groups of their neighbours, and a new optimizer."
+    grouped = {id(p):i for i,g in enumerate(self.layer_groups) for p in g.parameters()}
+    added = [k for k,p in self.model.named_parameters() if p.requires_grad and id(p) not in grouped]
+    if added:
+        leaves,groups = flatten_model(self.model),[[] for _ in self.layer_groups]
+        known = [next((grouped[id(p)] for p in l.parameters() if id(p) in grouped), None) for l in leaves]
+        last = max((i for i,o in enumerate(known) if o is not None), default=-1)
+        at = next((o for o in known if o is not None), 0)
+        for i,(l,o) in enumerate(zip(leaves, known)):
+            at = len(groups)-1 if i > last else at if o is None else o  # a new head is the last group
+            groups[at].append(l)
         self.layer_groups,self._opt = [nn.Sequential(*g) for g in groups if g],None
         channels_last(self.model).to(self.data.device)
-        added = [names[id(p)] for l in new for p in l.parameters()]
         warnings.warn(f"The model is not what it was when its layer groups were made: {len(added)} parameters ({', '.join(added[:3])}{', ...' if len(added)>3 else ''}) are new, "
-                      "and were put into the last group. `learn.split(...)` makes other groups.", stacklevel=4)
+                      "and were put into the groups of their neighbours. `learn.split(...)` makes other groups.", stacklevel=4)
     elif self._opt is not None:
         turned = {id(p) for g in self._opt.opt.param_groups for p in g['params']}
-        if not turned <= grouped or self._opt.n_groups != len(self.layer_groups): self._opt = None
+        if not turned <= grouped.keys() or self._opt.n_groups != len(self.layer_groups): self._opt = None
 
 # %% ../nbs/09_learner.ipynb #4cb9aa76
 @patch
