@@ -258,7 +258,8 @@ def check_import():
         secs,base,loaded = import_cost(surface)
         if secs is None: problems += [f'from {LIB.name}.{surface} import * failed', *loaded]; continue
         print(f'       {surface}: {secs:.2f} s beyond the {base:.2f} s of torch, pandas and pyplot', flush=True)
-        if secs > max(IMPORT_LIMIT, 0.15*base): problems.append(f'from {LIB.name}.{surface} import * took {secs:.2f} s, at most {IMPORT_LIMIT} s (find the culprit with python -X importtime)')
+        if secs > max(IMPORT_LIMIT, 0.15*base):
+            problems.append(f'from {LIB.name}.{surface} import * took {secs:.2f} s, at most {IMPORT_LIMIT} s (find the culprit with python -X importtime)')
         if loaded: problems.append(f'from {LIB.name}.{surface} import * loaded {", ".join(loaded)}: import it in the function that uses it')
     return problems
 

@@ -91,8 +91,10 @@ def search_works(page, base:str) -> list[str]:
         if not any(h['href'].startswith(base+where) for h in hits): res.append(f'search for {words!r} does not find {where}: {[h["href"] for h in hits][:5]}')
         elif words == 'fit_one_cycle':
             page.find_elements(By.CSS_SELECTOR, '.search-result')[0].click()
-            if not wait(page, f"location.href === '{base+where}' && !!document.getElementById('fit_one_cycle')"): res.append(f'the first hit leads to {page.current_url}')
-            elif not wait(page, "Math.abs(document.getElementById('fit_one_cycle').getBoundingClientRect().top) < innerHeight"): res.append('the hit is not on the screen')
+            if not wait(page, f"location.href === '{base+where}' && !!document.getElementById('fit_one_cycle')"):
+                res.append(f'the first hit leads to {page.current_url}')
+            elif not wait(page, "Math.abs(document.getElementById('fit_one_cycle').getBoundingClientRect().top) < innerHeight"):
+                res.append('the hit is not on the screen')
     if [h['href'] for h in search(page, base, 'fit_one_cycle')][0] != base+'schedule.html#fit_one_cycle': res.append('fit_one_cycle is not the first hit')
     return res + console_errors(page)
 
@@ -116,7 +118,8 @@ def menu_opens(page, base:str) -> list[str]:
     page.get(base+'index.html')
     page.execute_script("document.querySelector('.quarto-btn-toggle').click()")
     link = "[...document.querySelectorAll('#quarto-sidebar a')].find(o => o.href.endsWith('/planet.html'))"
-    if not wait(page, f"({link}).getBoundingClientRect().width > 0 && ({link}).getBoundingClientRect().left >= 0 && ({link}).getBoundingClientRect().left < innerWidth"): return ['the list of chapters does not open']
+    if not wait(page, f"({link}).getBoundingClientRect().width > 0 && ({link}).getBoundingClientRect().left >= 0 && ({link}).getBoundingClientRect().left < innerWidth"):
+        return ['the list of chapters does not open']
     page.execute_script(f'({link}).click()')
     return [] if wait(page, "location.href.endsWith('/planet.html')") else ['a chapter of the list does not open']
 

@@ -96,7 +96,8 @@ def main():
         after = rng.uniform(0.05, 0.95)*secs
         got, left = killed(path, workers, opt, a.every, after)
         same += got == digest
-        print(f'{i+1:3}  {workers} workers, {opt:4}  killed after {after:5.2f} of {secs:.2f} s, {left:28} {"identical" if got == digest else "DIFFERENT"}', flush=True)
+        print(f'{i+1:3}  {workers} workers, {opt:4}  killed after {after:5.2f} of {secs:.2f} s, '
+              f'{left:28} {"identical" if got == digest else "DIFFERENT"}', flush=True)
     print(f'{same} of {a.kills} bit-identical')
     return same != a.kills
 

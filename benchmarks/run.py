@@ -127,7 +127,8 @@ def measure(script:Path, *args, lib:str='ours') -> dict:
     with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
         p = subprocess.Popen([python_of(lib), script, *args], env=env, text=True, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         while p.poll() is None:
-            if b'RESULT' not in os.pread(out.fileno(), 2**16, 0): peak = max(peak, memory_of(p.pid)) # how a process ends is not counted: libraries touch their pages once more
+            # how a process ends is not counted: libraries touch their pages once more
+            if b'RESULT' not in os.pread(out.fileno(), 2**16, 0): peak = max(peak, memory_of(p.pid))
             time.sleep(.1)
         out.seek(0); err.seek(0)
         line = next((l for l in out.read().splitlines() if l.startswith('RESULT ')), None)
@@ -170,7 +171,8 @@ def table(rows:dict) -> str:
         for lib,b in row['by'].items():
             ratio = '' if lib == 'ours' else f'{row["ratio"][lib]:.2f}x'
             goals = '; '.join(f'{"≤" if g["what"] == "memory" else "≥"} {g["goal"]:.3g}x{" memory" if g["what"] == "memory" else ""}: {"yes" if g["met"] else "**no**"}' for g in row['goals'] if g['lib'] == lib)
-            out.append(f'| {row["what"] if lib == "ours" else ""} | {lib} | {b["rate"]:,.3g} {b["unit"]} | {ratio} | {goals} | {b["cpu"]:.0f} | {b["memory"]:.0f} |')
+            out.append(f'| {row["what"] if lib == "ours" else ""} | {lib} | {b["rate"]:,.3g} {b["unit"]} | {ratio} | {goals} | {b["cpu"]:.0f} | '
+                       f'{b["memory"]:.0f} |')
     return '\n'.join(out)
 
 def main():

@@ -36,7 +36,8 @@ def kind_of(
     kinds = [(MultiCategoryList,'tags'), (CategoryList,'class'), (FloatList,'number'), (PointsLabelList,'points'), (SegmentationLabelList,'mask')]
     says = next((name for cls,name in kinds if isinstance(y, cls)), None)
     if takes is None or says is None:
-        raise TypeError(f"A learner from {type(x).__name__} to {type(y).__name__} cannot be asked here: inputs are pictures or texts, answers {', '.join(n for _,n in kinds)}.")
+        raise TypeError(f"A learner from {type(x).__name__} to {type(y).__name__} cannot be asked here: "
+                        f"inputs are pictures or texts, answers {', '.join(n for _,n in kinds)}.")
     return takes,says
 
 # %% ../nbs/42_answers.ipynb #2fbd8681

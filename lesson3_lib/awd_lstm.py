@@ -37,7 +37,8 @@ def convert_weights(
 ) -> dict[str,Tensor]:         # a new state dict with a row for each wanted word
     "The weights of a language model for another vocabulary; unknown words get the mean row."
     emb,bias = wgts['0.encoder.weight'],wgts.get('1.decoder.bias')
-    if len(emb)!=len(itos_wgts): raise ValueError(f"The weights have {len(emb)} words and their vocabulary has {len(itos_wgts)}: the two files do not belong together.")
+    if len(emb)!=len(itos_wgts):
+        raise ValueError(f"The weights have {len(emb)} words and their vocabulary has {len(itos_wgts)}: the two files do not belong together.")
     where = {w:i for i,w in reversed(list(enumerate(itos_wgts)))}
     idx = torch.tensor([where.get(w,-1) for w in itos_new])
     def rows(t): return torch.cat([t, t.mean(0, keepdim=True)])[idx]
@@ -58,7 +59,8 @@ def read_weights(path:str|Path) -> dict[str,Tensor]:
     try: wgts = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: raise ValueError(f"{path.name} is refused: it is not a file of plain tensors ({type(e).__name__}).") from None
     if isinstance(wgts, dict) and isinstance(wgts.get('model'), dict): wgts = wgts['model']
-    if not isinstance(wgts, dict) or not all(isinstance(o, Tensor) for o in wgts.values()): raise ValueError(f"{path.name} is refused: it is not a state dict (names with tensors).")
+    if not isinstance(wgts, dict) or not all(isinstance(o, Tensor) for o in wgts.values()):
+        raise ValueError(f"{path.name} is refused: it is not a state dict (names with tensors).")
     return wgts
 
 def load_pretrained_lm(

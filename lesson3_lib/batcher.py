@@ -28,7 +28,8 @@ class Batcher:
         wait:float=0.005,    # seconds that the first of a batch waits for company
         max_waiting:int=256, # questions in the queue; beyond, `ask` raises `Overloaded`
     ):
-        if bs < 1 or wait < 0 or max_waiting < 1: raise ValueError(f"`bs` and `max_waiting` must be at least 1, `wait` at least 0; got {bs}, {max_waiting} and {wait}.")
+        if bs < 1 or wait < 0 or max_waiting < 1:
+            raise ValueError(f"`bs` and `max_waiting` must be at least 1, `wait` at least 0; got {bs}, {max_waiting} and {wait}.")
         self.func,self.bs,self.wait = func,bs,wait
         self.passes,self.answered = 0,0
         self._queue,self._stopped = queue.Queue(max_waiting),False

@@ -57,7 +57,8 @@ class ObjectCategoryList(MultiCategoryList):
     def __init__(self, items, classes:Sequence|None=None, **kwargs):
         "Labels: `items` are `(boxes, names)` as `get_annotations` gives them; `classes`: names in their order, found in the labels by default."
         for i,o in enumerate(items):
-            if not isinstance(o, EmptyLabel) and len(o[0]) != len(o[1]): raise ValueError(f"Item {i} has {len(o[0])} boxes and {len(o[1])} names; each box needs one.")
+            if not isinstance(o, EmptyLabel) and len(o[0]) != len(o[1]):
+                raise ValueError(f"Item {i} has {len(o[0])} boxes and {len(o[1])} names; each box needs one.")
         super().__init__(items, classes=classes, **kwargs)
         self.pad_idx,self.loss_func = 0,None
     def get(self, i):

@@ -151,7 +151,8 @@ class OptimWrapper:
         "An optimizer over the trainable parameters of `layer_groups`. Raises `ValueError` when there is none."
         groups = _param_groups(layer_groups, bn_wd)
         if not groups:
-            raise ValueError("There is no trainable parameter: every layer group is frozen. Call `learn.unfreeze()`, or `learn.freeze_to(-1)` to train the last group.")
+            raise ValueError("There is no trainable parameter: every layer group is frozen. "
+                             "Call `learn.unfreeze()`, or `learn.freeze_to(-1)` to train the last group.")
         opt = cls(_fast(opt_func, groups), wd=wd, true_wd=true_wd, n_groups=len(layer_groups))
         opt.lr = lr
         return opt
@@ -275,11 +276,13 @@ def _check_opt_state(opt:optim.Optimizer, state:dict):
     "Raise `ValueError` unless `state` belongs to an optimizer over parameters of the same number and shapes."
     ours,theirs = ([len(g['params']) for g in groups] for groups in (opt.param_groups, state['param_groups']))
     if ours != theirs:
-        raise ValueError(f"The saved optimizer has groups of {theirs} parameters, this one of {ours}: they were frozen differently, or belong to different models.")
+        raise ValueError(f"The saved optimizer has groups of {theirs} parameters, this one of {ours}: "
+                         "they were frozen differently, or belong to different models.")
     for i,p in enumerate(p for g in opt.param_groups for p in g['params']):
         for k,v in state['state'].get(i, {}).items():
             if isinstance(v, Tensor) and v.ndim and v.shape != p.shape:
-                raise ValueError(f"The saved optimizer has `{k}` of shape {tuple(v.shape)} for a parameter of shape {tuple(p.shape)}: it belongs to another model.")
+                raise ValueError(f"The saved optimizer has `{k}` of shape {tuple(v.shape)} for a parameter of shape {tuple(p.shape)}: "
+                                 "it belongs to another model.")
 
 # %% ../nbs/08_callback.ipynb #8fdb7832
 def add_metrics(
@@ -362,7 +365,8 @@ class CallbackHandler:
     def _answer(self, answer, call, event):
         if answer is None: return
         if not isinstance(answer, dict) or not answer.keys() <= self.state.keys():
-            raise ValueError(f"{getattr(call, '__qualname__', event)} returned {answer!r} from `{event}`. Return None, or a dict with some of: {', '.join(self.state)}.")
+            raise ValueError(f"{getattr(call, '__qualname__', event)} returned {answer!r} from `{event}`. Return None, or a dict with some of: "
+                             f"{', '.join(self.state)}.")
         self.state.update(answer)
 
 def _as_metric(m:Any) -> Callback: return m if isinstance(m, Callback) else MetricCallback(m)

@@ -54,7 +54,8 @@ class TrackerCallback(LearnerCallback):
     def on_train_begin(self, **kwargs):
         self.best,names = None,[n for n in self.learn.recorder.names if n not in ('epoch','time')]
         if self.monitor not in names: raise ValueError(f"{type(self).__name__} is to watch {self.monitor!r}, which is not in the table; there are {names}.")
-        if self.monitor != 'train_loss' and self.learn.data.empty_val: raise ValueError(f"{type(self).__name__} is to watch {self.monitor!r}, but there is no validation set; `monitor='train_loss'` needs none.")
+        if self.monitor != 'train_loss' and self.learn.data.empty_val:
+            raise ValueError(f"{type(self).__name__} is to watch {self.monitor!r}, but there is no validation set; `monitor='train_loss'` needs none.")
 
     def get_monitor_value(self) -> float|None:
         "The number of this epoch."
@@ -163,7 +164,9 @@ class TerminateOnNaNCallback(Callback):
         if last_loss.device.type != 'cpu' and len(self.recent) < 10: return
         finite,self.recent = bool(torch.stack(self.recent).isfinite().all()),[]
         if finite: return
-        if pbar is not None: pbar.write(f'Epoch {epoch}, batch {num_batch}: the loss is not a finite number, stopping. Try a lower learning rate, `clip_grad`, and look for NaN in the data.')
+        if pbar is not None:
+            pbar.write(f'Epoch {epoch}, batch {num_batch}: the loss is not a finite number, stopping. '
+                       'Try a lower learning rate, `clip_grad`, and look for NaN in the data.')
         return {'stop_epoch':True, 'stop_training':True, 'skip_validate':True}
 
 # %% ../nbs/10b_callbacks.ipynb #b1a6b640
@@ -351,7 +354,8 @@ class OverSamplingCallback(LearnerCallback):
     ):
         super().__init__(learn)
         y = getattr(learn.data.train_ds, 'y', None)
-        if not isinstance(y, CategoryList): raise ValueError("OverSamplingCallback balances classes: each training item needs one class (`label_from_...` with categories).")
+        if not isinstance(y, CategoryList):
+            raise ValueError("OverSamplingCallback balances classes: each training item needs one class (`label_from_...` with categories).")
         labels = np.array([int(o) for o in y.items])
         counts = np.bincount(labels)
         self.weights,self.n = ifnone(weights, 1/counts[labels]),int(counts.max())*int((counts > 0).sum())
@@ -369,7 +373,9 @@ class LossMetrics(LearnerCallback):
     _order = -20  # before the recorder writes the row
     def on_train_begin(self, **kwargs):
         self.names = list(getattr(self.learn.loss_func, 'metric_names', []))
-        if not self.names: raise ValueError("LossMetrics shows the parts of a loss that has `metric_names` (a list) and, after each call, `metrics` (a dictionary with their values); this loss has no such names.")
+        if not self.names:
+            raise ValueError("LossMetrics shows the parts of a loss that has `metric_names` (a list) and, after each call, "
+                             "`metrics` (a dictionary with their values); this loss has no such names.")
         self.learn.recorder.add_metric_names(self.names)
     def on_epoch_begin(self, **kwargs): self.sums,self.items = {},0
     def on_batch_end(self, last_target, train, **kwargs):

@@ -38,8 +38,10 @@ class CheckpointCallback(LearnerCallback):
         self.callbacks,self.smoothener,self.saved,self.due = callbacks,smoothener,None,False
         self.begin = epoch
         if self.resume and self.file in self.learn.__dict__.get('_checkpointed', ()):
-            raise ValueError(f"{self.file.name} is the checkpoint of an earlier fit of this learner. Give each fit a name of its own, such as `CheckpointCallback(learn, 'stage-2')`, or pass `resume=False`.")
-        self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), processes=num_distrib(), callbacks=[type(cb).__name__ for cb in callbacks])  # what must be the same for a run to go on
+            raise ValueError(f"{self.file.name} is the checkpoint of an earlier fit of this learner. "
+                             "Give each fit a name of its own, such as `CheckpointCallback(learn, 'stage-2')`, or pass `resume=False`.")
+        # what must be the same for a run to go on
+        self.shape = dict(epochs=n_epochs, batches=len(self.learn.data.train_dl), processes=num_distrib(), callbacks=[type(cb).__name__ for cb in callbacks])
         write_tensors({}, self.file.with_name(f'.{self.file.name}.try'))  # a folder that cannot be written to is an error now, not after an epoch
         once(self._tidy)
         if not self.resume or not self.file.exists(): return
@@ -51,7 +53,8 @@ class CheckpointCallback(LearnerCallback):
         if self.saved['done']:
             done,self.saved = self.saved,None
             set_random_state(done['own'][rank_distrib()]['random'])
-            if pbar is not None: pbar.write(f"{self.file.name}: this fit is complete, nothing is left to train. Delete the file or pass `resume=False` to train anew.")
+            if pbar is not None:
+                pbar.write(f"{self.file.name}: this fit is complete, nothing is left to train. Delete the file or pass `resume=False` to train anew.")
             return {'epoch':n_epochs, 'iteration':where['iteration']}
         if pbar is not None: pbar.write(f"Going on in epoch {where['epoch']} before batch {where['num_batch']}.")
         self.learn.recorder.show_all()
@@ -118,10 +121,13 @@ def _following(file:Path):
 def _read(self:CheckpointCallback) -> dict:
     "The checkpoint, if it belongs to this run. Raises `ValueError` where it does not."
     saved = read_tensors(self.file, 'cpu')
-    if not isinstance(saved, dict) or saved.get('version') != 2 or not _PARTS <= set(saved): raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
+    if not isinstance(saved, dict) or saved.get('version') != 2 or not _PARTS <= set(saved):
+        raise ValueError(f"{self.file} is no checkpoint of a run. Choose another `name`.")
     now = self.shape
     with _following(self.file): differ = [f"{k}: {then} then, {now[k]} now" for k in now if now[k] != (then := saved['shape'][k])]
-    if differ: raise ValueError(f"{self.file} is the checkpoint of another run ({'; '.join(differ)}). Make the run as it was, or begin anew with `resume=False` or another `name`.")
+    if differ:
+        raise ValueError(f"{self.file} is the checkpoint of another run ({'; '.join(differ)}). "
+                         "Make the run as it was, or begin anew with `resume=False` or another `name`.")
     check_state(bare_model(self.learn.model), saved['model'], self.file)
     return saved
 

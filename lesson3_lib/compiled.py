@@ -30,7 +30,9 @@ def compile(self:Learner,
 ) -> Learner:
     "Let PyTorch compile the model, at the first batch of each kind. Raises `RuntimeError` where the compiler it needs is not there."
     lacks = _needs_compiler(self.data.device.type, backend)
-    if lacks: raise RuntimeError(f"Compiling needs {lacks}: install one (Debian: `apt install g++`; macOS: `xcode-select --install`), or train without `compile()`, with the same results.")
+    if lacks:
+        raise RuntimeError(f"Compiling needs {lacks}: install one (Debian: `apt install g++`; macOS: "
+                           "`xcode-select --install`), or train without `compile()`, with the same results.")
     self.model.compile(mode=mode, dynamic=dynamic, fullgraph=fullgraph, backend=backend)
     return self
 

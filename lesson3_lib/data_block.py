@@ -49,7 +49,8 @@ def transform_y(self:LabelList, tfms=None, **kwargs) -> LabelList:
 def _try_tfms(self:LabelList):
     x = self.x[0]
     if not isinstance(x, ItemBase):
-        raise TypeError(f"Transforms cannot be applied to inputs of type {type(x).__name__} ({type(self.x).__name__}): use a list of items such as `ImageList`, or leave `transform` out.")
+        raise TypeError(f"Transforms cannot be applied to inputs of type {type(x).__name__} ({type(self.x).__name__}): "
+                        "use a list of items such as `ImageList`, or leave `transform` out.")
     x.apply_tfms(self.tfms, rng=item_rng(0), **self.tfmargs)
     if self.tfm_y: self.y[0].apply_tfms(self.tfms_y, rng=item_rng(0), **self.tfmargs_y)
 

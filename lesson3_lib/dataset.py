@@ -243,7 +243,8 @@ class DataLoader:
     def remove_tfm(self, tfm:Callable):
         "Take `tfm` out, if it is there."
         if tfm in self.tfms: self.tfms.remove(tfm)
-    def __repr__(self): return f"{type(self).__name__}: {len(self)} batches of {self.bs} from {len(self.dataset)} items, {self.num_workers} workers, on {self.device}"
+    def __repr__(self):
+        return f"{type(self).__name__}: {len(self)} batches of {self.bs} from {len(self.dataset)} items, {self.num_workers} workers, on {self.device}"
 
 # %% ../nbs/02_dataset.ipynb #242cfd62
 DatasetType = enum.Enum('DatasetType', 'Train Valid Test Single Fix')
@@ -261,7 +262,9 @@ def _cpu_count() -> int:
 
 def _check_sizes(train_ds, bs:int, stacklevel:int=5):
     n = len(train_ds)
-    if 0 < n < bs: warnings.warn(f"The batch size ({bs}) is larger than the training set ({n} items), so there is no batch to train on: pass bs={n} or less.", stacklevel=stacklevel)
+    if 0 < n < bs:
+        warnings.warn(f"The batch size ({bs}) is larger than the training set ({n} items), so there is no batch to train on: "
+                      f"pass bs={n} or less.", stacklevel=stacklevel)
 
 def check_kwargs(
     kwargs:dict,     # names and values that will be handed on
@@ -273,7 +276,8 @@ def check_kwargs(
     known = {k for f in funcs for k,p in inspect.signature(f).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL)} - {'self','cls'}
     for k in kwargs.keys() - known:
         near = difflib.get_close_matches(k, known, 1, 0.8 if others else 0.6)
-        if near or not others: raise TypeError(f"{what} has no argument `{k}`." + (f" Is `{near[0]}` meant?" if near else f" There are {', '.join(sorted(known))}."))
+        if near or not others:
+            raise TypeError(f"{what} has no argument `{k}`." + (f" Is `{near[0]}` meant?" if near else f" There are {', '.join(sorted(known))}."))
 
 # %% ../nbs/02_dataset.ipynb #2daae605
 class DeviceDataLoader(DataLoader):
@@ -357,7 +361,8 @@ class DataBunch:
         "The loader of `ds_type`."
         dl = {DatasetType.Train:self.train_dl, DatasetType.Valid:self.valid_dl, DatasetType.Test:self.test_dl,
               DatasetType.Single:self.single_dl, DatasetType.Fix:self.fix_dl}[ds_type]
-        if dl is None: raise ValueError(f"This data has no {ds_type.name.lower()} set" + ("; add one with `data.add_test(items)`." if ds_type is DatasetType.Test else "."))
+        if dl is None:
+            raise ValueError(f"This data has no {ds_type.name.lower()} set" + ("; add one with `data.add_test(items)`." if ds_type is DatasetType.Test else "."))
         return dl
 
     def _ds(self, dl): return None if dl is None else dl.dataset

@@ -50,7 +50,8 @@ class Record:
         beta:float=0.98, # of its smoothing
     ) -> 'Record':
         "The record of the last fit. Raises `ValueError` when nothing has been trained."
-        if recorder is None or not len(recorder.losses): raise ValueError("There is no record to read: call `learn.fit(...)` or `learn.fit_one_cycle(...)` first.")
+        if recorder is None or not len(recorder.losses):
+            raise ValueError("There is no record to read: call `learn.fit(...)` or `learn.fit_one_cycle(...)` first.")
         batches = unsmooth([float(l) for l in recorder.losses], beta)
         ends = np.cumsum(recorder.nb_batches)
         train = np.array([o.mean() for o in np.split(batches, ends)[:len(ends)] if len(o)])
@@ -105,7 +106,8 @@ def check_divergence(r:Record) -> Finding|None:
     if last > 1.5*first and (middle > 1.3 or last > (3*first if r.chance is None else r.chance)):
         return Finding('rate too high', f"the training loss went up, from {first:.3g} to {last:.3g}", lower)
     start = max(r.batches[0], r.chance or 0.)
-    if (r.batches > 4*start).sum() >= 3 and start > 0: return Finding('rate too high', f"from {start:.3g} in the first batch the training loss shot up to {r.batches.max():.3g}", lower)
+    if (r.batches > 4*start).sum() >= 3 and start > 0:
+        return Finding('rate too high', f"from {start:.3g} in the first batch the training loss shot up to {r.batches.max():.3g}", lower)
 
 # %% ../nbs/14b_diagnose.ipynb #68a1607e
 def check_spikes(r:Record) -> Finding|None:
@@ -195,7 +197,8 @@ def check_predictions(
     spread = preds.flatten(1).std(0).max().item() if len(preds) > 1 else np.inf
     if targs.is_floating_point() and targs.numel() == preds.numel() and not ((targs == 0) | (targs == 1)).all():
         wanted = targs.flatten(1).float().std(0).max().item() if targs.ndim > 1 else targs.float().std().item()
-        if spread < 0.02*wanted: return Finding('constant predictions', f"predictions vary by {spread:.2g} where targets vary by {wanted:.2g}: the model says the mean", alike)
+        if spread < 0.02*wanted:
+            return Finding('constant predictions', f"predictions vary by {spread:.2g} where targets vary by {wanted:.2g}: the model says the mean", alike)
         return None
     if spread < 1e-3: return Finding('dead predictions', f"the predictions are the same for every input (they vary by {spread:.1g})", alike)
     if targs.is_floating_point() or preds.ndim < 2 or preds.ndim-targs.ndim > 1: return None
@@ -238,7 +241,8 @@ class Diagnosis:
 
     def _healthy(self):
         r = self.record
-        if len(r.valid) < 2: return f"Nothing stands out, but {'one validated epoch says' if len(r.valid) else 'a run without validation says'} little: train a few epochs with a validation set."
+        if len(r.valid) < 2:
+            return f"Nothing stands out, but {'one validated epoch says' if len(r.valid) else 'a run without validation says'} little: train a few epochs with a validation set."
         return (f"Nothing stands out: the training loss fell to {r.train[-1]:.3g}, the validation loss to {r.valid[-1]:.3g}"
                 + (". It is still falling, so more epochs may help." if r.valid.argmin() == len(r.valid)-1 and r.valid[-1] < 0.95*r.valid[-2] else "."))
 

@@ -38,7 +38,9 @@ def setup_distrib(
     if gpu is None and on_gpu and launched: gpu = os.environ.get('LOCAL_RANK', 0)
     if gpu is not None:
         gpu,there = int(gpu),torch.cuda.device_count()
-        if gpu >= there: raise ValueError(f"There is no GPU number {gpu}: this machine has {there}. Start at most {there} processes on it (`--nproc-per-node={there}`), or train on CPUs with LESSON3_DEVICE=cpu.")
+        if gpu >= there:
+            raise ValueError(f"There is no GPU number {gpu}: this machine has {there}. "
+                             f"Start at most {there} processes on it (`--nproc-per-node={there}`), or train on CPUs with LESSON3_DEVICE=cpu.")
         torch.cuda.set_device(gpu)
     if launched and not dist.is_initialized():
         dist.init_process_group('gloo' if gpu is None else 'nccl', init_method=init_method, timeout=timedelta(minutes=timeout),
@@ -56,7 +58,8 @@ def launch(
     how = 'fork' if hasattr(os, 'fork') else 'spawn'
     gpus = default_device().type == 'cuda' and torch.cuda.device_count() >= n
     if gpus and how == 'fork' and torch.cuda.is_initialized():
-        raise RuntimeError("This process has used the GPU already, so it cannot hand it on to others. Start the kernel anew and call `launch` first, or put the training into a script and use `torchrun`.")
+        raise RuntimeError("This process has used the GPU already, so it cannot hand it on to others. "
+                           "Start the kernel anew and call `launch` first, or put the training into a script and use `torchrun`.")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings('ignore', category=DeprecationWarning, message='.*fork.*')
         processes = [multiprocessing.get_context(how).Process(target=_process, args=(rank, func, args, n, folder, timeout, gpus)) for rank in range(n)]
@@ -66,7 +69,8 @@ def launch(
         finally:
             for p in processes: p.kill()
         if (error := Path(folder)/'error').exists(): raise RuntimeError(error.read_text())
-        if any(p.exitcode for p in processes): raise RuntimeError(f"A process was killed: the exit codes are {[p.exitcode for p in processes]}. Was there too little memory for {n} of them?")
+        if any(p.exitcode for p in processes):
+            raise RuntimeError(f"A process was killed: the exit codes are {[p.exitcode for p in processes]}. Was there too little memory for {n} of them?")
         return [torch.load(f'{folder}/{i}', weights_only=True) for i in range(n)]
 
 def _wait(processes:list):
@@ -139,7 +143,8 @@ def shard_loader(
     "The part of process `rank` of `dl`. Raises `TypeError` for a loader that cannot be split."
     if hasattr(dl, 'shard'): part = dl.new(shard=(rank, world))
     elif not hasattr(dl, 'new') or getattr(dl, 'batch_sampler', None) is None:
-        raise TypeError(f"A {type(dl).__name__} cannot be split over processes: it has no `new` and `batch_sampler`. Give the data bunch a loader of this library, or one of PyTorch's.")
+        raise TypeError(f"A {type(dl).__name__} cannot be split over processes: it has no `new` and `batch_sampler`. "
+                        "Give the data bunch a loader of this library, or one of PyTorch's.")
     else:
         groups = dl.batch_sampler
         if train: groups = TrainShard(groups, rank, world)
@@ -193,7 +198,10 @@ class DistributedTrainer(LearnerCallback):
         train,valid = data.train_dl,data.valid_dl
         self.split_valid = not data.empty_val and (hasattr(valid, 'shard') or len(valid.batch_sampler if valid.drop_last else valid.dataset) >= world)
         parts = shard_loader(train, rank, world, train=True),shard_loader(valid, rank, world) if self.split_valid else valid
-        if not len(parts[0]): raise ValueError(f"There is no batch for each of {world} processes: {len(train.dataset)} training items make {len(train)} batches of {train.batch_size}. Pass a smaller `bs`; it counts for each process.")
+        if not len(parts[0]):
+            raise ValueError(f"There is no batch for each of {world} processes: "
+                             f"{len(train.dataset)} training items make {len(train)} batches of {train.batch_size}. Pass a smaller `bs`; "
+                             "it counts for each process.")
         self.loaders,(data.train_dl,data.valid_dl) = (train,valid),parts
         self.warned = warnings.catch_warnings()
         self.warned.__enter__()
@@ -247,7 +255,8 @@ def _agree_on_data(data:Any):
         if all(len(a) == len(looks[0]) and torch.allclose(torch.tensor(a), torch.tensor(looks[0]), rtol=1e-3, equal_nan=True) for a in looks): continue
         sizes = ', '.join(f'process {i} has {int(a[0])} items in {int(a[1])} batches' for i,a in enumerate(looks))
         raise ValueError(f"The processes do not have the same {name} data: {sizes}" + (", and the items differ" if len({(*a[:2],) for a in looks}) == 1 else "") +
-                         ". All of them must make it alike: give the split a seed (`split_by_rand_pct(seed=42)`, or `set_seed` at the top), and each process the same files.")
+                         ". All of them must make it alike: give the split a seed (`split_by_rand_pct(seed=42)`, or `set_seed` at the top), "
+                         "and each process the same files.")
 
 def _glance(dl:Any) -> list[float]:
     "Sizes, the epoch, and the means of a few items."
@@ -267,9 +276,11 @@ def to_distributed(self:Learner,
     if not dist.is_available(): raise RuntimeError("This PyTorch was built without `torch.distributed`.")
     if not dist.is_initialized(): setup_distrib(cuda_id)
     if not dist.is_initialized():
-        raise RuntimeError("This process is alone. Put the training into a script and start it with `torchrun --nproc-per-node=2 train.py` (as many as there are GPUs), or call a function with `launch(func)` from a notebook.")
+        raise RuntimeError("This process is alone. Put the training into a script and start it with `torchrun --nproc-per-node=2 train.py` (as "
+                           "many as there are GPUs), or call a function with `launch(func)` from a notebook.")
     device = self.data.device
-    if device.type not in ('cuda','cpu'): raise RuntimeError(f"Processes on {device.type} cannot train together: there is no backend for it. Use CUDA devices, or LESSON3_DEVICE=cpu.")
+    if device.type not in ('cuda','cpu'):
+        raise RuntimeError(f"Processes on {device.type} cannot train together: there is no backend for it. Use CUDA devices, or LESSON3_DEVICE=cpu.")
     if device.type == 'cuda':
         self.data.device = torch.device('cuda', ifnone(cuda_id, torch.cuda.current_device()))
         self.data = self.data  # moves the model

@@ -99,7 +99,8 @@ def check_data() -> list[Finding]:
     for o in folders:
         path = Path(o).expanduser()
         res.append(Finding(path.is_dir(), str(path), f'{len(list(path.glob("*.tgz")))} archives' if path.is_dir() else 'no such folder', '' if path.is_dir() else 'LESSON3_ARCHIVES names it: mount it, or correct the name'))
-    if not folders: res.append(Finding(None, 'LESSON3_ARCHIVES', 'not set', 'without a network: put the archives (`planet_sample.tgz`, ...) into a folder and name it there'))
+    if not folders:
+        res.append(Finding(None, 'LESSON3_ARCHIVES', 'not set', 'without a network: put the archives (`planet_sample.tgz`, ...) into a folder and name it there'))
     for url in (URLs.PLANET_SAMPLE, URLs.CAMVID_TINY, URLs.BIWI_SAMPLE, URLs.IMDB_SAMPLE):
         there = 'here' if url2path(url).is_dir() else 'as an archive' if _has_archive(url) else None
         res.append(Finding(None if there is None else True, url2name(url), there or 'not here', '' if there else f'`lesson3 data get {url2name(url)}`'))

@@ -107,7 +107,9 @@ def _pole(s, x, z):
     kind,top = s.rng.integers(3),s.rng.uniform(2.4,3.2)
     if kind==0: top = 6.5; s.box(x,z,-.06,top-.1,1.1 if x<0 else -1.1,top,[96,98,100],'Column_Pole')
     s.box(x,z,-.07,0,.07,top,[92,94,98],'Column_Pole')
-    if kind==1: s.oval(x,z,0,top,.36,.36,s.pick([200,44,40],[40,70,160],[236,234,230]),'SignSymbol'); s.box(x,z,-.2,top-.06,.2,top+.06,[240,240,240],'SignSymbol')
+    if kind==1:
+        s.oval(x,z,0,top,.36,.36,s.pick([200,44,40],[40,70,160],[236,234,230]),'SignSymbol')
+        s.box(x,z,-.2,top-.06,.2,top+.06,[240,240,240],'SignSymbol')
     if kind==2:
         s.box(x,z,-.2,top-.3,.2,top+.7,[34,36,38],'TrafficLight')
         on = s.rng.integers(3)

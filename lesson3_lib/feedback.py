@@ -45,7 +45,10 @@ def widen_head(
     name,last = leaves[at] if leaves else ('',None)
     plain = isinstance(last, _LAST) and not hasattr(last, 'parametrizations') and getattr(last, 'groups', 1) == 1
     if not plain or last.weight.shape[0] != c:
-        raise ValueError(f"The network cannot get {more} more class{'es'*(more>1)}: its last layer with weights is {name or 'missing'} ({type(last).__name__}), and a plain Linear or convolution with {c} outputs is needed. Make a new learner for {c+more} classes, and load the body of the old one (`learn.load(..., strict=False)`).")
+        raise ValueError(f"The network cannot get {more} more class{'es'*(more>1)}: "
+                         f"its last layer with weights is {name or 'missing'} ({type(last).__name__}), "
+                         f"and a plain Linear or convolution with {c} outputs is needed. "
+                         f"Make a new learner for {c+more} classes, and load the body of the old one (`learn.load(..., strict=False)`).")
     for t in ('weight','bias'):
         p = getattr(last, t)
         if p is not None: setattr(last, t, nn.Parameter(_wider(p, more, p.detach().mean(0)), requires_grad=p.requires_grad))
@@ -67,7 +70,8 @@ def _written(label):
 def _check_names(y, labels:Sequence, new_classes:Sequence) -> list:
     "Names of `labels`; raises `ValueError` for one that is no class."
     known,several = [*y.classes, *new_classes],hasattr(y, 'one_hot')
-    if several and getattr(y, 'one_hot', False): raise ValueError("The labels of this data are rows of 0 and 1 (`one_hot`): add the new rows to the table and label again.")
+    if several and getattr(y, 'one_hot', False):
+        raise ValueError("The labels of this data are rows of 0 and 1 (`one_hot`): add the new rows to the table and label again.")
     for i,o in enumerate(labels):
         if several and isinstance(o, str): raise ValueError(f"Label {i} is the text {o!r}, and items of this data have several: pass a list of names.")
         for name in (o if several else [o]):
@@ -87,7 +91,8 @@ def _new_pairs(ds:LabelList, items:Sequence, labels:Sequence) -> LabelList:
 def _joined(ds:LabelList, more:LabelList, times:int=1) -> LabelList:
     "`ds` and `times` copies of `more` after it, with the transforms of `ds`."
     def both(a, b):
-        if hasattr(a.items, 'as_items'): items = type(a.items).from_docs([*(a.items[i] for i in range(len(a))), *(b.items[i] for _ in range(times) for i in range(len(b)))])
+        if hasattr(a.items, 'as_items'):
+            items = type(a.items).from_docs([*(a.items[i] for i in range(len(a))), *(b.items[i] for _ in range(times) for i in range(len(b)))])
         else: items = np.concatenate([a.items, *[b.items]*times])
         res = copy(a)
         res.items = items
@@ -174,10 +179,13 @@ def feedback(self:Learner,
     train,valid = data.train_ds,data.valid_ds
     if not isinstance(train, LabelList): raise TypeError(f"Feedback needs data made with the data block API, this is a {type(train).__name__}.")
     if getattr(train.x, '_is_lm', False): raise TypeError("A language model has no labels to correct: make new data with the texts, and fit it again.")
-    if not len(train): raise ValueError("This learner has no training data, as it comes from an export. Feedback alone would make it forget the rest: give it the old data first, `learn.data = data`.")
+    if not len(train):
+        raise ValueError("This learner has no training data, as it comes from an export. Feedback alone would make it forget the rest: "
+                         "give it the old data first, `learn.data = data`.")
     classes = list(train.y.classes) if isinstance(train.y, CategoryListBase) else None
     new_classes = [o for o in new_classes if classes is None or o not in classes]
-    if classes is None and new_classes: raise ValueError(f"Labels of a {type(train.y).__name__} have no classes that could be added: make new data and a new learner.")
+    if classes is None and new_classes:
+        raise ValueError(f"Labels of a {type(train.y).__name__} have no classes that could be added: make new data and a new learner.")
     if classes is not None: _check_names(train.y, labels, new_classes)
     if new_classes: train,valid = (_with_classes(o, classes+new_classes) for o in (train, valid))
     more = _new_pairs(train, items, labels)
@@ -199,7 +207,8 @@ def feedback(self:Learner,
 def _add_classes(self:Learner, classes:list, new:list):
     "A head for more classes, and a recipe that knows."
     if getattr(self.loss_func, 'weight', None) is not None or getattr(getattr(self.loss_func, 'func', None), 'weight', None) is not None:
-        raise ValueError(f"The loss has a weight for each of {len(classes)} classes: make one for {len(classes)+len(new)}, set `learn.loss_func`, and give the feedback again.")
+        raise ValueError(f"The loss has a weight for each of {len(classes)} classes: "
+                         f"make one for {len(classes)+len(new)}, set `learn.loss_func`, and give the feedback again.")
     widen_head(bare_model(self.model), len(classes), len(new))
     self._opt = None
     spec = getattr(self, 'arch_spec', None)

@@ -89,7 +89,8 @@ class LRFinder(LearnerCallback):
     ):
         super().__init__(learn)
         self.start_lr,self.end_lr = map(learn.lr_range, (start_lr, end_lr))
-        if not np.all(np.less(self.start_lr, self.end_lr)): raise ValueError(f"The rate grows from `start_lr` to `end_lr`, so 0 < start_lr < end_lr; got {start_lr} and {end_lr}.")
+        if not np.all(np.less(self.start_lr, self.end_lr)):
+            raise ValueError(f"The rate grows from `start_lr` to `end_lr`, so 0 < start_lr < end_lr; got {start_lr} and {end_lr}.")
         self.num_it,self.stop_div,self.annealing_func = num_it,stop_div,annealing_func
         self.raw,self.pending,self.end,self.best = [],[],None,math.inf
 
@@ -158,7 +159,8 @@ class LRAdvice:
         "The spots that there are on this curve."
         return [(k + '/10'*(k=='minimum'), getattr(self, k), why) for k,why in SPOTS.items() if getattr(self, k) is not None]
 
-    def __str__(self): return f'slice({self.lr.start:.1e}, {self.lr.stop:.1e})' if isinstance(self.lr, slice) else 'none' if self.lr is None else f'{self.lr:.1e}'
+    def __str__(self):
+        return f'slice({self.lr.start:.1e}, {self.lr.stop:.1e})' if isinstance(self.lr, slice) else 'none' if self.lr is None else f'{self.lr:.1e}'
     def __repr__(self):
         return '\n'.join([f"Suggested learning rate: {self}", f"  {self.reason}", *(f"  {name:<11}{v:.1e}  {why}" for name,v,why in self.spots)])
 
@@ -171,7 +173,8 @@ def read_curve(
 ) -> LRAdvice:
     "What a person would see in the picture."
     n = len(losses)
-    if n < 5: return LRAdvice(reason="There is nothing to read: the loss was not a finite number after {} steps. Look at the data for NaN, and at the targets.".format(n))
+    if n < 5:
+        return LRAdvice(reason="There is nothing to read: the loss was not a finite number after {} steps. Look at the data for NaN, and at the targets.".format(n))
     start = min(skip_start, n//5)
     lrs,smooth = np.asarray(lrs),smooth_curve(losses)
     noise = _spread(np.asarray(losses)-smooth) / math.sqrt(max(.03*n*3.5, 1))  # of the smoothed curve
@@ -214,7 +217,8 @@ def lr_find(
 ) -> LRAdvice:
     "Try learning rates from `start_lr` to `end_lr`, record the losses for `recorder.plot`, and advise. Nothing of the learner changes."
     frozen_lr,whole = learn._frozen_lr,all(p.requires_grad for p in learn.model.parameters())
-    with rehearsal(learn): learn.fit(-(-num_it//max(len(learn.data.train_dl), 1)), start_lr, wd, callbacks=[LRFinder(learn, start_lr, end_lr, num_it, stop_div, annealing_func)])
+    with rehearsal(learn):
+        learn.fit(-(-num_it//max(len(learn.data.train_dl), 1)), start_lr, wd, callbacks=[LRFinder(learn, start_lr, end_lr, num_it, stop_div, annealing_func)])
     learn._frozen_lr = frozen_lr
     r = learn.recorder
     r.advice = read_curve(r.lrs, r.raw_losses, frozen_lr=frozen_lr, unfrozen=whole and len(learn.layer_groups) > 1 and frozen_lr is not None)

@@ -68,7 +68,8 @@ def predict_each(self:Learner,
 ) -> Iterator[Predicted]:
     "Predictions for `items`, in their order, as they are made: no more than some batches are in memory. An item that cannot be read gets its `error`, and the rest is done."
     ds,dl,items = self.data.single_ds,self.data.single_dl,list(items)
-    if getattr(ds.x, '_is_lm', False): raise TypeError("A language model goes on writing a text and does not judge it: use `predict(text, n_words)`, or a classifier.")
+    if getattr(ds.x, '_is_lm', False):
+        raise TypeError("A language model goes on writing a text and does not judge it: use `predict(text, n_words)`, or a classifier.")
     if num_workers is None: num_workers = min(16, _cpu_count()) if dl.collate_fn is collate and len(items) > bs else 0
     loader = DataLoader(_Guarded(ds, items), bs=bs, num_workers=num_workers, device=self.data.device, collate_fn=partial(_groups, collate_fn=dl.collate_fn))
     return self._answers(progress(loader, desc='predict') if pbar and not self.silent else loader, items, kwargs)
@@ -103,7 +104,8 @@ def _predict_batch(self:Learner, batch):
 # %% ../nbs/15c_folder_prediction.ipynb #3b3bd17a
 def _columns(p:Predicted, classes) -> dict:
     "The columns for a prediction. Pictures are the exception: their column is the name of a file, which is written elsewhere."
-    if p.probs.ndim == 1 and classes is not None and len(classes) == len(p.probs): return {'label':str(p.label), **{f'prob_{c}':v for c,v in zip(classes, p.probs.tolist())}}
+    if p.probs.ndim == 1 and classes is not None and len(classes) == len(p.probs):
+        return {'label':str(p.label), **{f'prob_{c}':v for c,v in zip(classes, p.probs.tolist())}}
     if p.decision.ndim == 2 and p.decision.shape[1] == 2: return {f'{axis}{i}':v for i,o in enumerate(p.decision.tolist()) for axis,v in zip('yx', o)}
     values = p.decision.flatten().tolist()
     return {'value':values[0]} if len(values) == 1 else {f'value{i}':v for i,v in enumerate(values)}
@@ -121,7 +123,8 @@ class _ParquetRows:
     "Writes rows to a parquet file, a few thousand at a time."
     def __init__(self, fn:Path, names:list[str], append:bool):
         try: import pyarrow as pa, pyarrow.parquet as pq
-        except ImportError as e: raise ImportError("A parquet file needs the package pyarrow: pip install 'lesson3_lib[parquet]'. Or name the file .csv.") from e
+        except ImportError as e:
+            raise ImportError("A parquet file needs the package pyarrow: pip install 'lesson3_lib[parquet]'. Or name the file .csv.") from e
         self.pa,self.held = pa,[]
         self.schema = pa.schema([(o, pa.string() if o in ('item','label','picture','error') else pa.float32()) for o in names])
         self.file = pq.ParquetWriter(fn, self.schema)
@@ -143,7 +146,10 @@ def _whole_rows(fn:Path, names:list[str]) -> tuple[int,list[str]|None]:
     if not rows: return 0,None
     head,rows = rows[0],[o for o in rows[1:] if len(o) == len(rows[0])]
     for i,o in enumerate(rows):
-        if i >= len(names) or o[0] != names[i]: raise ValueError(f"{fn} was begun for other items: its row {i+1} is {short(o[0], 80)!r}, not {short(names[i], 80) if i < len(names) else 'there any more'!r}. Delete it, or leave `resume` out to begin anew.")
+        if i >= len(names) or o[0] != names[i]:
+            raise ValueError(f"{fn} was begun for other items: "
+                             f"its row {i+1} is {short(o[0], 80)!r}, not {short(names[i], 80) if i < len(names) else 'there any more'!r}. "
+                             "Delete it, or leave `resume` out to begin anew.")
     with open(fn, 'w', newline='', encoding='utf-8') as f: csv.writer(f).writerows([head, *rows])
     return len(rows),head
 
@@ -152,7 +158,9 @@ def _find_items(source, x) -> tuple[list, Path|None]:
     if isinstance(source, (str,os.PathLike)):
         if Path(source).is_dir(): return sorted(Path(o) for o in type(x).from_folder(source).items),Path(source)
         found = sorted(Path(o) for o in glob.glob(str(source), recursive=True) if os.path.isfile(o))
-        if not found: raise FileNotFoundError(f"There is no folder {source}, and no file is called so: `source` is a folder, a pattern such as 'scans/*.png', or a list of items.")
+        if not found:
+            raise FileNotFoundError(f"There is no folder {source}, and no file is called so: "
+                                    "`source` is a folder, a pattern such as 'scans/*.png', or a list of items.")
         return found,Path(os.path.commonpath([o.parent for o in found]))
     return list(source),None
 
@@ -199,7 +207,9 @@ def predict_folder(self:Learner,
     if out.suffix not in _WRITERS: raise ValueError(f"{out.name}: the table can be a `.csv` or a `.parquet` file.")
     if resume and out.suffix != '.csv': raise ValueError(f"{out.name}: only a `.csv` file can be taken up again; a parquet file has its directory at the end.")
     items,root = _find_items(source, self.data.single_ds.x)
-    if not items: raise ValueError(f"There is nothing to predict in {source if root else 'this list'}: a folder is searched for files that end like those of a {type(self.data.single_ds.x).__name__}.")
+    if not items:
+        raise ValueError(f"There is nothing to predict in {source if root else 'this list'}: "
+                         f"a folder is searched for files that end like those of a {type(self.data.single_ds.x).__name__}.")
     names,part = [_name_of(i, o, root) for i,o in enumerate(items)],out.with_name(out.name + '.part')
     done,head = _whole_rows(part, names) if resume and part.exists() else (0,None)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +241,9 @@ def _mask_folder(pictures, out:Path, items:list) -> Path:
     "Where masks go: never to where the items are, whose names they have."
     is_in = lambda folder: any(Path(os.path.abspath(o)).is_relative_to(os.path.abspath(folder)) for o in items if isinstance(o, os.PathLike))
     if pictures is None: return out.with_name(f'{out.stem}-masks') if is_in(out.with_suffix('')) else out.with_suffix('')
-    if is_in(pictures): raise ValueError(f"The predicted masks would be written to {pictures}, where the items themselves are, and replace those of the same name: pass another folder as `pictures`.")
+    if is_in(pictures):
+        raise ValueError(f"The predicted masks would be written to {pictures}, where the items themselves are, and replace those of the same name: "
+                         "pass another folder as `pictures`.")
     return Path(pictures)
 
 def _at_full_size(p:Predicted, ds, i:int):

@@ -49,10 +49,12 @@ def _join(traced:fx.GraphModule) -> int:
     "Put norms, sums and ReLUs into the convolutions before them; how many convolutions were changed."
     graph,mods,n = traced.graph,dict(traced.named_modules()),0
     kind = lambda o: type(mods.get(o.target)) if o is not None and o.op == 'call_module' else None
-    def is_relu(o): return kind(o) is nn.ReLU or o is not None and (o.op,o.target) in {('call_function',F.relu), ('call_function',torch.relu), ('call_method','relu'), ('call_method','relu_')}
+    def is_relu(o):
+        return kind(o) is nn.ReLU or o is not None and (o.op,o.target) in {('call_function',F.relu), ('call_function',torch.relu), ('call_method','relu'), ('call_method','relu_')}
     def other_of(o, last):
         "What is added to `last`, where `o` is such a sum."
-        if o is None or o.op != 'call_function' or o.target not in (operator.add, torch.add) or o.kwargs or not all(isinstance(a, fx.Node) for a in o.args): return None
+        if o is None or o.op != 'call_function' or o.target not in (operator.add, torch.add) or o.kwargs or not all(isinstance(a, fx.Node) for a in o.args):
+            return None
         a,b = o.args
         return None if a is b else b if a is last else a
     for conv in list(graph.nodes):

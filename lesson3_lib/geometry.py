@@ -78,7 +78,8 @@ def _sample(f:Callable, a:np.ndarray) -> np.ndarray:
     "`f(a)` for a function `f` of OpenCV that takes up to four channels."
     if a.dtype == np.int32: return np.ascontiguousarray(f(a[...,None].view(np.uint8))).view(np.int32)[...,0] # codes are moved byte by byte
     if a.ndim == 2: return f(a)
-    if a.shape[2] == 3 and a.dtype == np.uint8: return cv2.cvtColor(f(cv2.cvtColor(a, cv2.COLOR_RGB2RGBA)), cv2.COLOR_RGBA2RGB) # four are sampled faster than three
+    # four are sampled faster than three
+    if a.shape[2] == 3 and a.dtype == np.uint8: return cv2.cvtColor(f(cv2.cvtColor(a, cv2.COLOR_RGB2RGBA)), cv2.COLOR_RGBA2RGB)
     if a.shape[2] in (3,4): return f(a)
     parts = [a[...,i:i+3] for i in range(0, a.shape[2], 3)]
     return np.dstack([f(np.ascontiguousarray(o[...,i])) for o in parts for i in range(o.shape[2])] if parts[-1].shape[2] == 2 else
@@ -113,9 +114,11 @@ def warp(
     h,w = size
     moved = _whole_pixels(a, m, h, w)
     if moved is not None: return moved
-    if max(*a.shape[:2],h,w) >= 2**15-1: raise ValueError(f"Images with a side of {2**15-1} pixels or more cannot be sampled, got {a.shape[:2]} to {size}; resize it first.")
+    if max(*a.shape[:2],h,w) >= 2**15-1:
+        raise ValueError(f"Images with a side of {2**15-1} pixels or more cannot be sampled, got {a.shape[:2]} to {size}; resize it first.")
     flags,border = _chosen('mode', _MODES, mode)|cv2.WARP_INVERSE_MAP,_chosen('padding_mode', _BORDERS, padding_mode)
-    if m[2,0] == m[2,1] == 0: return _sample(lambda o: cv2.warpAffine(o, m[:2]/m[2,2], (w,h), flags=flags, borderMode=border), a) # the same, without a division for every pixel
+    # the same, without a division for every pixel
+    if m[2,0] == m[2,1] == 0: return _sample(lambda o: cv2.warpAffine(o, m[:2]/m[2,2], (w,h), flags=flags, borderMode=border), a)
     return _sample(lambda o: cv2.warpPerspective(o, m, (w,h), flags=flags, borderMode=border), a)
 
 # %% ../nbs/04c_geometry.ipynb #bde711a6
@@ -376,7 +379,8 @@ def pixel(self:ImagePoints, func:Callable, *args, **kwargs) -> ImagePoints:
     try: res = func(self.clone(), *args, **kwargs)
     except (TypeError,AttributeError,IndexError,RuntimeError,NotImplementedError) as e: res = e
     if not isinstance(res, ImagePoints):
-        raise TypeError(f"`{getattr(func, '__name__', func)}` works on pixels and cannot move points: let it return other points when it is given an `ImagePoints`, "
+        raise TypeError(f"`{getattr(func, '__name__', func)}` works on pixels and cannot move points: "
+                        "let it return other points when it is given an `ImagePoints`, "
                         "or leave the labels out with `use_on_y=False`.")
     return res
 

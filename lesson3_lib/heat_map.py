@@ -24,7 +24,8 @@ def grad_cam(
         out = model(xb.detach().requires_grad_(xb.is_floating_point()))
         maps = hook.stored
         if not isinstance(maps, Tensor) or maps.ndim != 4 or out.ndim != 2:
-            raise ValueError(f"Grad-CAM needs a layer that gives maps (n, channels, h, w) and one score a class; got maps of shape {tuple(getattr(maps, 'shape', ()))} "
+            raise ValueError("Grad-CAM needs a layer that gives maps (n, channels, h, w) and one score a class; "
+                             f"got maps of shape {tuple(getattr(maps, 'shape', ()))} "
                              f"and outputs of shape {tuple(out.shape)}. Pass the last convolutional layer as `layer`.")
         cls = out.argmax(1) if cls is None else torch.as_tensor(cls, device=out.device).expand(len(out))
         grad, = torch.autograd.grad(out.gather(1, cls[:,None]).sum(), maps)

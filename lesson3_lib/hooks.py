@@ -148,7 +148,8 @@ def num_features_model(
         except (RuntimeError, ValueError, AssertionError) as e: error = e  # some bodies need a larger picture, or one of just their size
         else: break
     else: raise ValueError(f"A dummy picture of 64 to 1024 pixels did not pass through this {type(m).__name__}: {error}") from error
-    if len(shape) != 4: raise ValueError(f"This {type(m).__name__} gives features of shape {shape}, not (n,c,h,w): cut the network (`cut=`) where it still does.")
+    if len(shape) != 4:
+        raise ValueError(f"This {type(m).__name__} gives features of shape {shape}, not (n,c,h,w): cut the network (`cut=`) where it still does.")
     return shape[1]
 
 # %% ../nbs/11b_hooks.ipynb #36873479

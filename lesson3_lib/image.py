@@ -83,13 +83,15 @@ def _read(fn) -> tuple[str,bytes]:
     if not isinstance(fn, (str,os.PathLike)): raise TypeError(f"A picture is opened from a path, bytes or an open file, got {type(fn).__name__}: {fn!r}.")
     try:
         with open(fn, 'rb') as f: return os.fspath(fn),f.read()
-    except (FileNotFoundError,NotADirectoryError): raise FileNotFoundError(f"There is no picture file `{fn}`; check the folder, the name and its suffix.") from None
+    except (FileNotFoundError,NotADirectoryError):
+        raise FileNotFoundError(f"There is no picture file `{fn}`; check the folder, the name and its suffix.") from None
     except IsADirectoryError: raise ValueError(f"`{fn}` is a folder, not a picture file.") from None
 
 # %% ../nbs/04_image.ipynb #cca4ef2e
 def _to_eight_bits(a:np.ndarray, name:str) -> np.ndarray:
     "Samples of 16 bits scaled to 0..255."
-    if a.size and (a.min() < 0 or a.max() > 65535): raise ValueError(f"`{name}` holds values from {a.min()} to {a.max()}; pictures of 8 and 16 bits a channel can be read.")
+    if a.size and (a.min() < 0 or a.max() > 65535):
+        raise ValueError(f"`{name}` holds values from {a.min()} to {a.max()}; pictures of 8 and 16 bits a channel can be read.")
     return ((a.astype(np.uint32)*255 + 32767)//65535).astype(np.uint8)
 
 def _convert(im:PIL.Image.Image, mode:str, name:str) -> np.ndarray:
@@ -103,7 +105,8 @@ def _convert(im:PIL.Image.Image, mode:str, name:str) -> np.ndarray:
     return a.astype(np.uint8)*255 if a.dtype == bool else a
 
 # %% ../nbs/04_image.ipynb #738f26e1
-_FORMATS = ('JPEG','PNG','BMP','GIF','TIFF','WEBP','PPM','JPEG2000','AVIF','ICO','TGA','PCX','QOI','SGI','PSD','DDS','DIB') # pixels only: PostScript, which Pillow hands to another program, is a language
+# pixels only: PostScript, which Pillow hands to another program, is a language
+_FORMATS = ('JPEG','PNG','BMP','GIF','TIFF','WEBP','PPM','JPEG2000','AVIF','ICO','TGA','PCX','QOI','SGI','PSD','DDS','DIB')
 
 class ImageFile:
     "A picture in its file: `size` without decoding, pixels from `array()`. Raises `ValueError` naming a file that cannot be read."
@@ -218,7 +221,9 @@ def _as_source(px):
     "What `px` (a source, a CHW tensor or an HWC uint8 array) is as a source."
     if hasattr(px, 'array'): return px
     if isinstance(px, np.ndarray) and px.dtype == np.uint8: return Pixels(px)
-    if isinstance(px, np.ndarray): raise TypeError(f"An array for an Image needs dtype uint8 (height, width, channel), got {px.dtype}; pass a float tensor (channel, height, width) for other values.")
+    if isinstance(px, np.ndarray):
+        raise TypeError(f"An array for an Image needs dtype uint8 (height, width, channel), got {px.dtype}; "
+                        "pass a float tensor (channel, height, width) for other values.")
     if not isinstance(px, Tensor): raise TypeError(f"Image needs a tensor (channel, height, width), got {type(px).__name__}; `open_image` reads files.")
     if px.ndim != 3: raise ValueError(f"Image needs a tensor of shape (channel, height, width), got {tuple(px.shape)}.")
     a = px.detach().cpu()
@@ -298,11 +303,13 @@ def _from_memory(o, mode:str):
     if isinstance(o, Tensor): a = (o if o.ndim != 3 else o.permute(1,2,0)).detach().cpu().numpy()
     else: a = o
     if a.ndim not in (2,3) or 0 in a.shape or a.ndim == 3 and a.shape[2] not in (1,3,4):
-        raise ValueError(f"A picture in memory is an array (height, width), (height, width, channels), or a tensor (channels, height, width), with 1, 3 or 4 channels; got {type(o).__name__} {tuple(o.shape)}.")
+        raise ValueError("A picture in memory is an array (height, width), (height, width, channels), or a tensor (channels, height, width), "
+                         f"with 1, 3 or 4 channels; got {type(o).__name__} {tuple(o.shape)}.")
     if a.dtype == bool: a = a.astype(np.uint8)*255
     floats = np.issubdtype(a.dtype, np.floating)
     if not floats and a.dtype != np.uint8: raise TypeError(f"A picture in memory is uint8 (0 to 255) or float (0 to 1), got {a.dtype}.")
-    if floats and not (np.isfinite(a).all() and a.min() >= -1e-3 and a.max() <= 1+1e-3): raise ValueError(f"A picture of floats lies between 0 and 1, this one from {a.min():g} to {a.max():g}: divide it by 255, or undo its normalization.")
+    if floats and not (np.isfinite(a).all() and a.min() >= -1e-3 and a.max() <= 1+1e-3):
+        raise ValueError(f"A picture of floats lies between 0 and 1, this one from {a.min():g} to {a.max():g}: divide it by 255, or undo its normalization.")
     a = a[...,0] if a.ndim == 3 and a.shape[2] == 1 else a
     if mode == 'RGB': a = np.repeat(a[...,None], 3, 2) if a.ndim == 2 else a[...,:3]
     elif mode == 'L' and a.ndim == 3:

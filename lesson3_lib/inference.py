@@ -52,7 +52,8 @@ def _lists_to_arrays(state):
 def _data_recipe(data) -> dict:
     "How inputs are read and predictions are named: the validation side of `data`, without its items."
     ds = ifnone(data.valid_ds, data.train_ds)
-    if not isinstance(ds, LabelList): raise TypeError(f"Only data made with the data block API can be exported, this is a {type(ds).__name__}: save the weights with `learn.save` instead.")
+    if not isinstance(ds, LabelList):
+        raise TypeError(f"Only data made with the data block API can be exported, this is a {type(ds).__name__}: save the weights with `learn.save` instead.")
     norm = None
     if data.norm is not None:
         kw = data.norm.keywords
@@ -72,7 +73,9 @@ def export(self:Learner,
               'data':_arrays_to_lists(_data_recipe(self.data)), 'loss':_loss_spec(self.loss_func),
               'model':getattr(self, 'arch_spec', None) or {'custom':name_of(bare_model(self.model))}, 'shared':shared}
     text,fn = json.dumps(recipe, ensure_ascii=False).encode(),Path(self.path)/file
-    if len(text) > _MAX_JSON: raise ValueError(f"What is known of the data takes {len(text):,} bytes, more than the {_MAX_JSON:,} an export may have: are there too many classes, or words?")
+    if len(text) > _MAX_JSON:
+        raise ValueError(f"What is known of the data takes {len(text):,} bytes, more than the {_MAX_JSON:,} an export may have: "
+                         "are there too many classes, or words?")
     with atomic_write(fn) as tmp, zipfile.ZipFile(tmp, 'w') as z:
         z.writestr('learner.json', text, zipfile.ZIP_DEFLATED)
         z.writestr('model.safetensors', save(tensors))
@@ -88,7 +91,8 @@ def _what_else(fn:Path) -> str:
         try:
             with zipfile.ZipFile(fn) as z: torch_file = any(o.endswith('data.pkl') for o in z.namelist())
         except Exception: return "It is cut off or damaged: fetch or export it again."
-    if head[:1] == b'\x80' or torch_file: return "It is a pickle, as the original library and fastai 2 export it. A pickle is a program, so it is not read here: load it with the library that wrote it, save its weights (`learn.save`), and load these into a learner made here."
+    if head[:1] == b'\x80' or torch_file:
+        return "It is a pickle, as the original library and fastai 2 export it. A pickle is a program, so it is not read here: load it with the library that wrote it, save its weights (`learn.save`), and load these into a learner made here."
     if head.lstrip()[:1] == b'<': return "It is a web page: the download went wrong, or wanted a login."
     if head.startswith(b'version https://git-lfs'): return "It is a pointer of Git LFS and not the file itself: run `git lfs pull`."
     if not head.strip(b'\0'): return "It is empty: the download or the export did not end."
@@ -105,7 +109,8 @@ def _read_export(fn:Path) -> tuple[dict, dict]:
     except (ValueError, SafetensorError, RuntimeError, KeyError, TypeError, MemoryError) as e:
         raise ExportError(f"{fn} cannot be read as an export ({short(e).removeprefix(f'{fn}: ')}). {_what_else(fn)}") from None
     if type(recipe.get('format')) is not int or recipe['format'] < 1: raise ExportError(f"{fn}: learner.json does not say its format.")
-    if recipe['format'] > EXPORT_FORMAT: raise ExportError(f"{fn} has format {short(recipe['format'], 20)}, this version reads up to {EXPORT_FORMAT}: update lesson3_lib.")
+    if recipe['format'] > EXPORT_FORMAT:
+        raise ExportError(f"{fn} has format {short(recipe['format'], 20)}, this version reads up to {EXPORT_FORMAT}: update lesson3_lib.")
     return recipe,tensors
 
 # %% ../nbs/15_inference.ipynb #24c66e53
@@ -140,7 +145,8 @@ def load_learner(
         learner_cls = from_library(*BUILDERS[recipe['model']['builder']][3]) if 'builder' in recipe['model'] else Learner
     except ExportError as e: raise ExportError(f"{fn}: {e}") from e.__cause__
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, RecursionError, OverflowError, MemoryError, AssertionError, ZeroDivisionError, NotImplementedError, StopIteration) as e:
-        raise ExportError(f"{fn}: the recipe cannot be followed ({type(e).__name__}: {short(e)}). The file may be damaged, or written by another version ({short(recipe.get('made_with'), 100)}).") from e
+        raise ExportError(f"{fn}: the recipe cannot be followed ({type(e).__name__}: {short(e)}). "
+                          f"The file may be damaged, or written by another version ({short(recipe.get('made_with'), 100)}).") from e
     learn = learner_cls(data, model, loss_func=loss, path=fn.parent)
     if 'builder' in recipe['model']: learn.arch_spec = recipe['model']
     return learn
@@ -159,9 +165,11 @@ def _check_outputs(spec:dict, data):
     n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
     for k in ('bptt','max_len','pad_idx'):
         v = spec['args'].get(k)
-        if v is not None and (type(v) is not int or v < 0): raise ExportError(f"The network's `{k}` is {short(v, 20)}, not a number of tokens: the file is damaged.")
+        if v is not None and (type(v) is not int or v < 0):
+            raise ExportError(f"The network's `{k}` is {short(v, 20)}, not a number of tokens: the file is damaged.")
     words,known = spec['args'].get('vocab_sz'),getattr(data.train_ds.x, 'vocab', None)
-    if words is not None and known is not None and words != len(known): raise ExportError(f"The network knows {short(words, 20)} words, and the vocabulary has {len(known)}: the file is damaged.")
+    if words is not None and known is not None and words != len(known):
+        raise ExportError(f"The network knows {short(words, 20)} words, and the vocabulary has {len(known)}: the file is damaged.")
     if n != c: raise ExportError(f"The network gives {short(n, 20)} outputs, and the labels need {c}: the file is damaged.")
 
 def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
@@ -171,8 +179,11 @@ def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
     x,y = make_list(state['x'], fn.parent, fn, own),make_list(state['y'], fn.parent, fn, own)
     if len(x) or len(y): raise ExportError("It brings items of its own, and an export has none: it is damaged or a trap.")
     classes = getattr(y, 'classes', None)
-    if classes is not None and not (isinstance(classes, (list,tuple,np.ndarray)) and all(isinstance(o, (str,int,float,np.generic)) for o in classes)): raise ExportError("Its classes are no list of names: it is damaged.")
-    for name in x.demands(): raise ExportError(f"The export uses a function that is not part of this library: {short(name)!r}. Pass it in `load_learner(..., trust=[{short(name)}])`.")
+    if classes is not None and not (isinstance(classes, (list,tuple,np.ndarray)) and all(isinstance(o, (str,int,float,np.generic)) for o in classes)):
+        raise ExportError("Its classes are no list of names: it is damaged.")
+    for name in x.demands():
+        raise ExportError(f"The export uses a function that is not part of this library: {short(name)!r}. "
+                          f"Pass it in `load_learner(..., trust=[{short(name)}])`.")
     x.ignore_empty = y.ignore_empty = True
     ds = (x._label_list or LabelList)(x, y)
     tfms = [x.tfm_from_spec(o, own) for o in state['tfms']]
@@ -182,7 +193,8 @@ def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
     data = lists.databunch(no_check=True, **db_kwargs)
     if (norm := state['norm']) is not None:
         numbers = np.array([norm['mean'], norm['std']], dtype=float)
-        if not (np.isfinite(numbers).all() and (numbers[1] > 1e-9).all() and (abs(numbers) < 1e9).all()): raise ExportError("Its normalization has numbers that no pictures have: it is damaged.")
+        if not (np.isfinite(numbers).all() and (numbers[1] > 1e-9).all() and (abs(numbers) < 1e9).all()):
+            raise ExportError("Its normalization has numbers that no pictures have: it is damaged.")
         data.normalize((norm['mean'], norm['std']), do_x=bool(norm.get('do_x', True)), do_y=bool(norm.get('do_y', False)))
     if not own: _try_out(data)
     return data

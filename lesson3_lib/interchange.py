@@ -46,13 +46,16 @@ def _example(learn:Learner, size) -> Tensor:
     "A picture like those the network gets, (c, h, w), values from 0 to 1. Raises `TypeError` where it gets something else."
     data = learn.data
     if isinstance(getattr(data.train_ds, 'x', None), ItemList) and hasattr(data.train_ds.x, 'vocab'):
-        raise TypeError("A network that reads texts goes on as long as the text does, and a graph has no such loop: take `learn.export` and `load_learner`, or `lesson3 serve`.")
+        raise TypeError("A network that reads texts goes on as long as the text does, and a graph has no such loop: "
+                        "take `learn.export` and `load_learner`, or `lesson3 serve`.")
     ds = next((o for o in (data.valid_ds, data.train_ds) if o is not None and len(o)), None)
     x = None
     if ds is not None:
         x = ds[0][0]
         x = getattr(x, 'data', x)
-        if not (isinstance(x, Tensor) and x.is_floating_point()): raise TypeError(f"Only networks for pictures (or other tensors of floats) can be written as a graph; this one gets {getattr(x, 'dtype', type(x).__name__)}.")
+        if not (isinstance(x, Tensor) and x.is_floating_point()):
+            raise TypeError("Only networks for pictures (or other tensors of floats) can be written as a graph; "
+                            f"this one gets {getattr(x, 'dtype', type(x).__name__)}.")
     size = ifnone(size, None if x is not None else getattr(data.single_ds, 'tfmargs', {}).get('size'))
     if size is None and x is None: raise ValueError("The data does not say how large its pictures are: pass `size=(height, width)`.")
     if size is None: return x
@@ -64,7 +67,8 @@ def _example(learn:Learner, size) -> Tensor:
 def _portable(learn:Learner, size, activ:bool, normalize:bool):
     "The network as it is to be written, on the CPU and in evaluation mode, and two examples for it; afterwards it is back where it was."
     x,norm = _example(learn, size),learn.data.norm if normalize else None
-    if norm is not None and getattr(norm, 'keywords', {}).get('do_y'): raise TypeError("The targets of this data are normalized too (`do_y=True`); write the bare network: `normalize=False`.")
+    if norm is not None and getattr(norm, 'keywords', {}).get('do_y'):
+        raise TypeError("The targets of this data are normalized too (`do_y=True`); write the bare network: `normalize=False`.")
     stats = None if norm is None else (norm.keywords['mean'].cpu(), norm.keywords['std'].cpu())
     model = bare_model(learn.model)
     try:
@@ -84,9 +88,13 @@ def _compare(says, net:nn.Module, example:Tensor, atol:float, what:str):
     for n in (1, 5):
         x = torch.rand(n, *example.shape[1:], generator=draw)
         want,got = net(x),torch.as_tensor(says(x))
-        if want.shape != got.shape: raise RuntimeError(f"{what} gives shape {tuple(got.shape)} for a batch of {n}, the network {tuple(want.shape)}: this network cannot be written as a graph.")
+        if want.shape != got.shape:
+            raise RuntimeError(f"{what} gives shape {tuple(got.shape)} for a batch of {n}, the network {tuple(want.shape)}: "
+                               "this network cannot be written as a graph.")
         off = (want-got).abs().max().item()
-        if not off <= atol*max(1., want.abs().max().item()): raise RuntimeError(f"{what} differs from the network by {off:.2g} on a batch of {n}, more than {atol:g}: pass a larger `atol` if that is good enough.")
+        if not off <= atol*max(1., want.abs().max().item()):
+            raise RuntimeError(f"{what} differs from the network by {off:.2g} on a batch of {n}, more than {atol:g}: "
+                               "pass a larger `atol` if that is good enough.")
 
 # %% ../nbs/15d_interchange.ipynb #94c4f081
 @patch

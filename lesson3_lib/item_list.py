@@ -38,7 +38,8 @@ def _no_missing(values:pd.DataFrame|pd.Series, what:str):
     holes = np.asarray(values.isna())
     rows = np.flatnonzero(holes.any(axis=1) if holes.ndim > 1 else holes)
     if len(rows):
-        raise ValueError(f"{what} has {len(rows)} empty cells (NaN), the first in rows {values.index[rows[:5]].tolist()}: fill them, or drop the rows with `df.dropna()`.")
+        raise ValueError(f"{what} has {len(rows)} empty cells (NaN), the first in rows {values.index[rows[:5]].tolist()}: "
+                         "fill them, or drop the rows with `df.dropna()`.")
 
 # %% ../nbs/03_item_list.ipynb #fd70efb0
 _MAX_COLUMNS,_MAX_LINE,_MAX_RATIO = 10_000,2**24,100 # of a first line; how far a compressed table may unpack, above 64 MiB
@@ -72,12 +73,15 @@ def read_table(fn:str|Path, delimiter:str|None=None, header='infer') -> pd.DataF
         line = f.readline(_MAX_LINE)
         if len(line) == _MAX_LINE: raise ValueError(f"{fn} has a first line of more than {_MAX_LINE:,} bytes: it is damaged, or no table.")
         columns = line.count(sep.encode()) + 1
-        if columns > _MAX_COLUMNS: raise ValueError(f"{fn} claims {columns:,} columns in its first line, more than the {_MAX_COLUMNS:,} allowed: it is damaged, or no table.")
+        if columns > _MAX_COLUMNS:
+            raise ValueError(f"{fn} claims {columns:,} columns in its first line, more than the {_MAX_COLUMNS:,} allowed: it is damaged, or no table.")
         f.seek(0)
         with f: return pd.read_csv(f, sep=sep, header=header)
     except UnicodeDecodeError as e:
-        raise ValueError(f"{fn} is not UTF-8 (byte {e.object[e.start]:#x} at {e.start}): read it with `pd.read_csv(..., encoding={_guess_encoding(line)!r})`, say, and pass the table to `from_df`.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e: raise ValueError(f"{fn} cannot be read as a table: {e}") from None
+        raise ValueError(f"{fn} is not UTF-8 (byte {e.object[e.start]:#x} at {e.start}): "
+                         f"read it with `pd.read_csv(..., encoding={_guess_encoding(line)!r})`, say, and pass the table to `from_df`.") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e:
+        raise ValueError(f"{fn} cannot be read as a table: {e}") from None
 
 # %% ../nbs/03_item_list.ipynb #94f312a5
 def get_files(

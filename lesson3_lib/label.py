@@ -140,7 +140,9 @@ class LabelLists(ItemLists):
         "Warn where a file is in both sets: what was learnt by heart would be counted as understood."
         trained,valid = ([o for o in ds.x.items if isinstance(o, Path)] if isinstance(ds.x.items, np.ndarray) and ds.x.items.dtype == object else [] for ds in (self.train, self.valid))
         twins = sorted(set(map(str, trained)) & set(map(str, valid)))
-        if twins: warnings.warn(f"{len(twins)} files are in the training set and in the validation set, such as {twins[0]}: validation will look better than it is. Is a row there twice, or a split wrong?", stacklevel=3)
+        if twins:
+            warnings.warn(f"{len(twins)} files are in the training set and in the validation set, such as {twins[0]}: "
+                          "validation will look better than it is. Is a row there twice, or a split wrong?", stacklevel=3)
 
 LabelList._sets_cls = LabelLists  # what `ItemLists` makes of two of them
 
@@ -215,7 +217,9 @@ def label_from_folder(self:ItemLists, label_cls:type|None=None, **kwargs) -> 'La
 def _warn_of_empty_folders(classes:set[Path]):
     beside = {o for top in {c.parent for c in classes} if top.is_dir() for o in top.iterdir() if o.is_dir() and not o.name.startswith('.')}
     empty = sorted(o for o in beside - classes if not any(f.is_file() and not f.name.startswith('.') for f in o.rglob('*')))
-    if empty: warnings.warn(f"{len(empty)} folders beside those of the classes have no file in them, so they are no classes: {', '.join(o.name for o in empty[:10])}. Did a download fail?", stacklevel=3)
+    if empty:
+        warnings.warn(f"{len(empty)} folders beside those of the classes have no file in them, so they are no classes: "
+                      f"{', '.join(o.name for o in empty[:10])}. Did a download fail?", stacklevel=3)
 
 @patch
 def label_from_re(self:ItemList,

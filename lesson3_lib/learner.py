@@ -119,7 +119,8 @@ class Learner:
         self.path,self.model_dir = Path(ifnone(path, data.path)),Path(model_dir)
         self.callback_fns,self.callbacks = [Recorder, *listify(callback_fns)],listify(callbacks)
         self.loss_func = ifnone(loss_func, data.loss_func)
-        if self.loss_func is None: raise ValueError("The data does not say which loss fits its targets: pass `loss_func`, for example `F.cross_entropy` for classes.")
+        if self.loss_func is None:
+            raise ValueError("The data does not say which loss fits its targets: pass `loss_func`, for example `F.cross_entropy` for classes.")
         self.model = channels_last(model)
         self.data = data
         self.layer_groups = list(ifnone(layer_groups, [nn.Sequential(*flatten_model(self.model))]))
@@ -179,7 +180,8 @@ def _follow_model(self:Learner):
             groups[at].append(l)
         self.layer_groups,self._opt = [nn.Sequential(*g) for g in groups if g],None
         channels_last(self.model).to(self.data.device)
-        warnings.warn(f"The model is not what it was when its layer groups were made: {len(added)} parameters ({', '.join(added[:3])}{', ...' if len(added)>3 else ''}) are new, "
+        warnings.warn("The model is not what it was when its layer groups were made: "
+                      f"{len(added)} parameters ({', '.join(added[:3])}{', ...' if len(added)>3 else ''}) are new, "
                       "and were put into the groups of their neighbours. `learn.split(...)` makes other groups.", stacklevel=4)
     elif self._opt is not None:
         turned = {id(p) for g in self._opt.opt.param_groups for p in g['params']}
@@ -197,7 +199,8 @@ def lr_range(self:Learner,
     elif lr.step is not None or lr.stop is None: raise ValueError(f"A learning rate slice is `slice(lr)` or `slice(first, last)`, got {lr}.")
     elif lr.start is None: rates = np.array([lr.stop/3]*(n-1) + [lr.stop])
     elif n == 1:
-        warnings.warn(f"slice({lr.start:g}, {lr.stop:g}) spreads rates over layer groups, but this model has one group only, which trains at {lr.stop:g}: split the model first (`learn.split(...)`).", stacklevel=3)
+        warnings.warn(f"slice({lr.start:g}, {lr.stop:g}) spreads rates over layer groups, but this model has one group only, "
+                      f"which trains at {lr.stop:g}: split the model first (`learn.split(...)`).", stacklevel=3)
         rates = np.array([lr.stop], dtype=float)
     else: rates = np.geomspace(lr.start, lr.stop, n) if lr.start > 0 < lr.stop else np.array([lr.start, lr.stop])
     if not (rates > 0).all(): raise ValueError(f"Learning rates must be above 0, got {lr}.")
@@ -240,7 +243,8 @@ def _no_batch(dl) -> str:
 def _explain(e:Exception, learn:Learner):
     "Add what to do to an error that has a usual cause."
     if isinstance(e, torch.OutOfMemoryError) or 'out of memory' in str(e).lower():
-        e.add_note(f"The device is out of memory at batch size {learn.data.batch_size}. Lower, in this order: `bs` of the databunch; the image size or text length; "
+        e.add_note(f"The device is out of memory at batch size {learn.data.batch_size}. Lower, in this order: `bs` of the databunch; "
+                   "the image size or text length; "
                    "precision (`learn.to_fp16()`); then free what is left over with `learn.purge()`. AccumulateScheduler keeps the effective batch size.")
 
 # %% ../nbs/09_learner.ipynb #6aabe03a
@@ -252,7 +256,9 @@ def split(self:Learner,
     groups = split_model(self.model, split_on)
     kept = {id(p) for g in groups for p in g.parameters()}
     lost = [n for n,p in self.model.named_parameters() if id(p) not in kept]
-    if lost: raise ValueError(f"These parameters are in no layer group and would never be trained: {', '.join(lost[:5])}{' ...' if len(lost)>5 else ''}. Give groups that cover the whole model.")
+    if lost:
+        raise ValueError("These parameters are in no layer group and would never be trained: "
+                         f"{', '.join(lost[:5])}{' ...' if len(lost)>5 else ''}. Give groups that cover the whole model.")
     self.layer_groups,self._opt = groups,None
 
 # %% ../nbs/09_learner.ipynb #23c130cb
@@ -277,7 +283,8 @@ def _renew_opt(self:Learner):
 @patch
 def freeze(self:Learner):
     "Train the last layer group only."
-    if len(self.layer_groups) < 2: raise ValueError("This model has one layer group only, so nothing can be frozen before it: split it first (`learn.split(...)`).")
+    if len(self.layer_groups) < 2:
+        raise ValueError("This model has one layer group only, so nothing can be frozen before it: split it first (`learn.split(...)`).")
     self.freeze_to(-1)
 
 @patch
@@ -313,7 +320,8 @@ def write_tensors(
         with atomic_write(path) as tmp: torch.save(state, tmp)
     try: once(write)
     except (OSError, RuntimeError) as e:
-        raise OSError(f"Could not write {path}: {e}. Is the disk full, or the folder read-only? Whatever was there before is untouched; `learn.path` and `learn.model_dir` say where to write.") from e
+        raise OSError(f"Could not write {path}: {e}. Is the disk full, or the folder read-only? Whatever was there before is untouched; "
+                      "`learn.path` and `learn.model_dir` say where to write.") from e
 
 @patch
 def save(self:Learner,
@@ -346,9 +354,11 @@ def read_tensors(
             warnings.simplefilter('ignore')  # about the protocols of files that are refused anyway
             return torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as e:
-        raise ValueError(f"{path} was refused: it holds more than tensors ({str(e).splitlines()[0][:200]}). It was not made by `learn.save`; nothing in it was run.") from None
+        raise ValueError(f"{path} was refused: it holds more than tensors ({str(e).splitlines()[0][:200]}). It was not made by `learn.save`; "
+                         "nothing in it was run.") from None
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError, TypeError, IndexError) as e:
-        raise ValueError(f"{path} cannot be read: it is damaged or no file of tensors ({type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ''}).") from e
+        raise ValueError(f"{path} cannot be read: it is damaged or no file of tensors ({type(e).__name__}: "
+                         f"{str(e).splitlines()[0][:200] if str(e) else ''}).") from e
 
 # %% ../nbs/09_learner.ipynb #5fcc7a0b
 def check_state(
@@ -391,7 +401,8 @@ def load(self:Learner,
     if not isinstance(state, dict): raise ValueError(f"{path} holds no model but a {type(state).__name__}: it was not made by `learn.save`.")
     state = {k.removeprefix('module.') if k not in model.state_dict() else k:v for k,v in state.items()}
     check_state(model, state, path, strict)
-    if with_opt and opt_state is None: raise ValueError(f"{path} holds no optimizer (it was saved `with_opt=False`, or before any training): load it with `with_opt=False`.")
+    if with_opt and opt_state is None:
+        raise ValueError(f"{path} holds no optimizer (it was saved `with_opt=False`, or before any training): load it with `with_opt=False`.")
     if opt_state is not None and with_opt is not False:
         try: self.opt.load_state_dict(opt_state)
         except (ValueError, KeyError, TypeError) as e:

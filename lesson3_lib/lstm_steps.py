@@ -18,7 +18,8 @@ from torch.autograd.function import once_differentiable
 def _stepper(w:Tensor, n:int) -> Callable:
     "`(h, a) -> a + h @ w.T` for `n` rows, with `w` sorted once for all calls where oneDNN can do that."
     ops = torch.ops.mkldnn
-    if not (torch.backends.mkldnn.is_available() and hasattr(ops, '_reorder_linear_weight') and w.dtype in (torch.bfloat16, torch.float32)): return lambda h,a: torch.addmm(a, h, w.t())
+    if not (torch.backends.mkldnn.is_available() and hasattr(ops, '_reorder_linear_weight') and w.dtype in (torch.bfloat16, torch.float32)):
+        return lambda h,a: torch.addmm(a, h, w.t())
     packed = ops._reorder_linear_weight(w, n)
     return lambda h,a: ops._linear_pointwise.binary(h, a, packed, None, 'add')
 

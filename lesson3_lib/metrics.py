@@ -39,7 +39,8 @@ def confusion_counts(
     try: counts = torch.zeros(n_classes**2, dtype=torch.long, device=targ.device).scatter_add_(0, cell, graded)
     except (RuntimeError, IndexError) as e:
         raise ValueError(f"{n_classes} classes run from 0 to {n_classes-1}; these targets run from {targ.min().item()} to {targ.max().item()}, predictions "
-                         f"from {pred.min().item()} to {pred.max().item()}. List all classes, or name the code of pixels without a label as `void_code`.") from e
+                         f"from {pred.min().item()} to {pred.max().item()}. "
+                         "List all classes, or name the code of pixels without a label as `void_code`.") from e
     return counts.view(n_classes, n_classes)
 
 # %% ../nbs/07c_metrics.ipynb #16b2cfd8

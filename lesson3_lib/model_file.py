@@ -62,7 +62,8 @@ def check_sides(
     if isinstance(values, dict): values = list(values.values())
     if isinstance(values, (list,tuple)):
         for o in values: check_sides(o)
-    elif isinstance(values, (int,float)) and not -MAX_SIDE <= values <= MAX_SIDE: raise ExportError(f"The export asks for a size of {values}, more than the {MAX_SIDE} allowed: it is damaged or a trap.")
+    elif isinstance(values, (int,float)) and not -MAX_SIDE <= values <= MAX_SIDE:
+        raise ExportError(f"The export asks for a size of {values}, more than the {MAX_SIDE} allowed: it is damaged or a trap.")
 
 def build_model(
     spec:dict,          # from an export: `{'builder':..., 'args':...}` or `{'custom': name}`
@@ -71,9 +72,11 @@ def build_model(
 ) -> nn.Module:
     "The network that `spec` describes, with random weights."
     if 'custom' in spec:
-        if arch is None: arch = trusted(spec['custom'], trust, 'a network', f"Pass it as `load_learner(..., arch={spec['custom']})`: an instance, or what makes one.")
+        if arch is None:
+            arch = trusted(spec['custom'], trust, 'a network', f"Pass it as `load_learner(..., arch={spec['custom']})`: an instance, or what makes one.")
         return arch if isinstance(arch, nn.Module) else arch()
-    if spec.get('builder') not in BUILDERS: raise ExportError(f"The export asks for an unknown kind of model, {str(spec.get('builder'))[:50]!r}: it may be from a newer version.")
+    if spec.get('builder') not in BUILDERS:
+        raise ExportError(f"The export asks for an unknown kind of model, {str(spec.get('builder'))[:50]!r}: it may be from a newer version.")
     module,name,*_ = BUILDERS[spec['builder']]
     args = {k:_argument(k, v, arch, trust) for k,v in spec['args'].items()}
     check_sides(args.get('img_size', 0))
@@ -138,7 +141,8 @@ def load_weights(
         wrong = [f"{k}: {found.get(k, 'missing')} in the file, {wanted.get(k, 'not')} in the model" for k in sorted(set(wanted)|set(found)) if wanted.get(k) != found.get(k)]
         raise ExportError(f"The weights do not fit the model in {len(wrong)} places, the first: {'; '.join(wrong[:3])}.")
     for k,v in tensors.items():
-        if v.is_floating_point() and not torch.isfinite(v.sum()) and not torch.isfinite(v).all(): raise ExportError(f"The weights {k} hold NaN or infinity: the training had diverged, or the file is damaged.")
+        if v.is_floating_point() and not torch.isfinite(v.sum()) and not torch.isfinite(v).all():
+            raise ExportError(f"The weights {k} hold NaN or infinity: the training had diverged, or the file is damaged.")
     tensors = {k:v.to(own[k].dtype) for k,v in tensors.items()}
     model.load_state_dict(tensors, assign=True)
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())): # something outside the state dict: build it for real

@@ -42,7 +42,9 @@ class OldPaths:
         "How to make the module `name`, or None. Raises `ModuleNotFoundError` for a part that is not in this library. `path`, `target`: not looked at."
         old = name.removeprefix(self.prefix)
         if old == name: return None
-        if old in NOT_HERE: raise ModuleNotFoundError(f"`{old}` of the original library is not in this one, which is about lesson 3: pictures and texts. Leave the line out if nothing of it is used.", name=name)
+        if old in NOT_HERE:
+            raise ModuleNotFoundError(f"`{old}` of the original library is not in this one, which is about lesson 3: pictures and texts. "
+                                      "Leave the line out if nothing of it is used.", name=name)
         return ModuleSpec(name, self, is_package=any(o.startswith(f'{old}.') for o in OLD_PATHS)) if old in OLD_PATHS else None
     def create_module(self, spec:ModuleSpec) -> OldPart:
         "The stand-in that `spec` asks for."

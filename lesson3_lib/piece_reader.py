@@ -218,7 +218,8 @@ def reader(self:Tokenizer) -> Reader:
 def _check_text(t, where:str) -> str:
     "`t`, if it is a string; else an error that says `where` it stands."
     if isinstance(t, str): return t
-    raise TypeError(f"{where} is {t!r} ({type(t).__name__}), not a string: leave the row out (`df.dropna(subset=[...])`), fill it (`.fillna('')`), or make numbers strings (`.astype(str)`).")
+    raise TypeError(f"{where} is {t!r} ({type(t).__name__}), not a string: leave the row out (`df.dropna(subset=[...])`), fill it (`.fillna('')`), "
+                    "or make numbers strings (`.astype(str)`).")
 
 class _Lists:
     "Lists of tokens for slices of `texts`."

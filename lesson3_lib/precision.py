@@ -109,7 +109,8 @@ def to_fp16(self:Learner,
     self.to_fp32()
     best,word = half_precision(self.data.device)
     chosen = dtype or best
-    if not self.silent: print(word if chosen is None else f"Mixed precision: {str(chosen).removeprefix('torch.')} on {self.data.device.type}" + (f" ({word})." if chosen == best else "."))
+    if not self.silent:
+        print(word if chosen is None else f"Mixed precision: {str(chosen).removeprefix('torch.')} on {self.data.device.type}" + (f" ({word})." if chosen == best else "."))
     if chosen is not None: self.callbacks.append(MixedPrecision(self, chosen, loss_scale, max_noskip, dynamic, clip, flat_master, max_scale))
     return self
 

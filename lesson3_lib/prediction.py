@@ -183,8 +183,10 @@ def TTA(self:Learner,
 ) -> list:                # predictions, targets and, `with_loss`, losses; with `beta=None` plain and augmented predictions, then targets
     "Predictions as the mean of a plain look and several augmented ones: pictures corner by corner, plain and mirrored; other things as their transforms draw them. The same each time."
     dl,train = self.dl(ds_type),self.data.train_ds
-    if not getattr(train, 'tfms', None): raise ValueError("The training set has no transforms, so there is nothing to look at in another way: TTA needs `transform(get_transforms())`.")
-    if getattr(dl.dataset, 'tfm_y', False): raise ValueError("TTA takes the mean over moved pictures, but here the labels (masks, points) move with them: use `get_preds`.")
+    if not getattr(train, 'tfms', None):
+        raise ValueError("The training set has no transforms, so there is nothing to look at in another way: TTA needs `transform(get_transforms())`.")
+    if getattr(dl.dataset, 'tfm_y', False):
+        raise ValueError("TTA takes the mean over moved pictures, but here the labels (masks, points) move with them: use `get_preds`.")
     view,activ = copy(dl.dataset),ifnone(activ, activation_for(self.loss_func))
     view.tfmargs = train.tfmargs
     looks,raw = dl.new(dataset=view),lambda out: out

@@ -213,7 +213,8 @@ class AWD_LSTM(nn.Module):
     ):
         super().__init__()
         if qrnn: raise ValueError("`qrnn=True`: quasi-recurrent layers are not in this library; leave `qrnn=False`, PyTorch's LSTM kernels are fused.")
-        if bidir and (n_hid%2 or emb_sz%2): raise ValueError(f"`bidir=True` gives half of `n_hid` and of `emb_sz` to each direction: make both even, not {n_hid} and {emb_sz}.")
+        if bidir and (n_hid%2 or emb_sz%2):
+            raise ValueError(f"`bidir=True` gives half of `n_hid` and of `emb_sz` to each direction: make both even, not {n_hid} and {emb_sz}.")
         self.emb_sz,self.n_hid,self.n_layers,self.pad_token,self.n_dir = emb_sz,n_hid,n_layers,pad_token,1+bidir
         self.encoder = nn.Embedding(vocab_sz, emb_sz, padding_idx=pad_token)
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
@@ -285,7 +286,8 @@ class LinearDecoder(nn.Module):
         nn.init.uniform_(self.decoder.weight, -0.1, 0.1)
         if bias: nn.init.zeros_(self.decoder.bias)
         if tie_encoder is not None:
-            if tie_encoder.weight.shape!=(n_out,n_hid): raise ValueError(f"A tied decoder needs word vectors of shape {(n_out,n_hid)}, got {tuple(tie_encoder.weight.shape)}.")
+            if tie_encoder.weight.shape!=(n_out,n_hid):
+                raise ValueError(f"A tied decoder needs word vectors of shape {(n_out,n_hid)}, got {tuple(tie_encoder.weight.shape)}.")
             self.decoder.weight = tie_encoder.weight
         self.output_dp = RNNDropout(output_p)
 
@@ -316,7 +318,8 @@ def _text_arch(arch):
     "The class that `arch` names. Raises `ValueError` for what this library does not have."
     if arch=='AWD_LSTM': return AWD_LSTM
     if isinstance(arch, type) and issubclass(arch, AWD_LSTM): return arch
-    raise ValueError(f"{getattr(arch,'__name__',arch)!r} is not an architecture for text that this library has; pass AWD_LSTM or a subclass of it. (Transformers are not in this lesson.)")
+    raise ValueError(f"{getattr(arch,'__name__',arch)!r} is not an architecture for text that this library has; pass AWD_LSTM or a subclass of it. "
+                     "(Transformers are not in this lesson.)")
 
 def _lm_parts(config, default, drop_mult):
     "A copy of the configuration with its dropouts scaled, checked."

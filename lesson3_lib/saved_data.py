@@ -141,7 +141,8 @@ def make_list(
 ) -> ItemList:
     "The list that `list_state` described; only classes that are defined here can be made."
     classes = _subclasses(ItemList)
-    if state['class'] not in classes: raise ValueError(f"{fn} holds a {state['class']}, which is not defined here: import or define that class, then load again.")
+    if state['class'] not in classes:
+        raise ValueError(f"{fn} holds a {state['class']}, which is not defined here: import or define that class, then load again.")
     return classes[state['class']].from_state(state, path, trust)
 
 # %% ../nbs/03e_saved_data.ipynb #6bc5cfd3
@@ -166,13 +167,16 @@ def _load_sets(path:Path, fn:Path, advice:str) -> tuple[LabelLists,dict]:
     if not fn.is_file(): raise FileNotFoundError(f"There is no file {fn}: {advice}.")
     try: state,arrays = _read_data(fn)
     except (ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, MemoryError) as e:
-        raise ValueError(f"{fn} is not data saved by `data.save` ({short(e)}). If another library or an older version wrote it, make the data again and save it.") from None
-    if state.get('format') != DATA_FORMAT: raise ValueError(f"{fn} has format {short(state.get('format'))}, this version reads {DATA_FORMAT}: make the data again and save it.")
+        raise ValueError(f"{fn} is not data saved by `data.save` ({short(e)}). "
+                         "If another library or an older version wrote it, make the data again and save it.") from None
+    if state.get('format') != DATA_FORMAT:
+        raise ValueError(f"{fn} has format {short(state.get('format'))}, this version reads {DATA_FORMAT}: make the data again and save it.")
     try:
         sets = {k:_make_set(_get_arrays(v, arrays), path, fn) for k,v in state['sets'].items()}
         lists = LabelLists(path, sets['train'], sets['valid'])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError, MemoryError) as e:
-        raise e if isinstance(e, ValueError) and str(fn) in str(e) else ValueError(f"{fn} cannot be followed ({type(e).__name__}: {short(e)}). It may be damaged; make the data again and save it.") from e
+        raise e if isinstance(e, ValueError) and str(fn) in str(e) else ValueError(f"{fn} cannot be followed ({type(e).__name__}: {short(e)}). "
+                                                                                   "It may be damaged; make the data again and save it.") from e
     lists.test = sets.get('test')
     return lists,state
 

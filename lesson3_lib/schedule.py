@@ -49,7 +49,9 @@ class WayCallback(LearnerCallback):
 
     def on_train_begin(self, n_epochs, **kwargs):
         total,start = ifnone(self.tot_epochs, n_epochs),self.start_epoch
-        if not 0 <= start < total: raise ValueError(f"The way is {total} epochs long, so epoch {start} is not on it: pass `tot_epochs`, the length of the whole, and a `start_epoch` below it.")
+        if not 0 <= start < total:
+            raise ValueError(f"The way is {total} epochs long, so epoch {start} is not on it: "
+                             "pass `tot_epochs`, the length of the whole, and a `start_epoch` below it.")
         dl = self.learn.data.train_dl
         self.batches = total*len(dl)
         if getattr(dl, 'epoch', start) < start: dl.epoch = start  # a new process goes on with the order of that epoch
@@ -177,7 +179,8 @@ def fit_sgdr(
     callbacks:Any=None,   # for this fit only
 ):
     "Train with warm restarts: `n_cycles` cosines one after the other."
-    if min(n_cycles, cycle_len, cycle_mult) < 1: raise ValueError(f"There is at least 1 cycle of at least 1 epoch, and the next is at least as long; got {n_cycles=}, {cycle_len=}, {cycle_mult=}.")
+    if min(n_cycles, cycle_len, cycle_mult) < 1:
+        raise ValueError(f"There is at least 1 cycle of at least 1 epoch, and the next is at least as long; got {n_cycles=}, {cycle_len=}, {cycle_mult=}.")
     lr,lengths = learn.lr_range(lr),[cycle_len*cycle_mult**i for i in range(n_cycles)]
     phases = [TrainingPhase(n*len(learn.data.train_dl)).schedule_hp('lr', (lr, lr*0+lr_min), annealing_cos) for n in lengths]
     learn.fit(sum(lengths), lr, wd=wd, callbacks=[GeneralScheduler(learn, phases), *listify(callbacks)])

@@ -39,7 +39,8 @@ def check_claims(
     total = sum(o.file_size for o in packed)
     if total > max_bytes: raise ValueError(f"it unpacks to {total:,} bytes, more than the {max_bytes:,} allowed")
     for o in packed:
-        if o.file_size > max(max_ratio*min(o.compress_size, size), free): raise ValueError(f"`{short(o.filename, 40)}` unpacks to {o.file_size/max(o.compress_size, 1):,.0f} times its size")
+        if o.file_size > max(max_ratio*min(o.compress_size, size), free):
+            raise ValueError(f"`{short(o.filename, 40)}` unpacks to {o.file_size/max(o.compress_size, 1):,.0f} times its size")
 
 def read_sealed(
     path:str|Path,        # a zip file
@@ -84,7 +85,8 @@ def parse_npy(
     shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version == (1,0) else np.lib.format.read_array_header_2_0)(f)
     if dtype.hasobject: raise ValueError("it holds an array of objects, and those are pickles, which can run code")
     n,at = math.prod(shape),f.tell()
-    if not dtype.itemsize or any(o < 0 for o in shape) or n*dtype.itemsize != len(data)-at: raise ValueError(f"an array claims {n:,} values of {dtype.itemsize} bytes, and {len(data)-at:,} bytes are there")
+    if not dtype.itemsize or any(o < 0 for o in shape) or n*dtype.itemsize != len(data)-at:
+        raise ValueError(f"an array claims {n:,} values of {dtype.itemsize} bytes, and {len(data)-at:,} bytes are there")
     a = np.frombuffer(data, dtype, n, at) if n else np.empty(0, dtype)
     return a.reshape(shape[::-1]).T.copy() if fortran else a.reshape(shape).copy()
 

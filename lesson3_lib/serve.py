@@ -86,7 +86,8 @@ class Answering:
     ) -> bytes|str:
         "The picture or text in a body. Raises `Refused` for what is neither, or not what this learner takes."
         kind = kind.partition(';')[0].strip().lower()
-        if kind.startswith('multipart/'): raise Refused(415, "A form was sent, and the body should be the file itself: `curl --data-binary @FILE` rather than `-F`.")
+        if kind.startswith('multipart/'):
+            raise Refused(415, "A form was sent, and the body should be the file itself: `curl --data-binary @FILE` rather than `-F`.")
         wrong = kind.startswith(('text/','application/json')) if self.takes == 'image' else kind.startswith(('image/','audio/','video/'))
         if wrong: raise Refused(415, f"This learner takes {'pictures' if self.takes == 'image' else 'texts'}, not {kind}.")
         if not body: raise Refused(400, "The body is empty: there is nothing to predict.")
@@ -105,7 +106,8 @@ class Answering:
 
     async def explain(self, text) -> dict:
         "The words of `text` and what each did."
-        if not self.explains: raise Refused(404, f"This learner says {self.says} of a{'n' if self.takes == 'image' else ''} {self.takes}: only a text classifier's words can be weighed.")
+        if not self.explains:
+            raise Refused(404, f"This learner says {self.says} of a{'n' if self.takes == 'image' else ''} {self.takes}: only a text classifier's words can be weighed.")
         await self._prepared(text)
         return await asyncio.wrap_future(self.batcher.ask(text, 'explain'))
 
@@ -136,7 +138,8 @@ class _Gate:
 
 def _refusal(e:Refused):
     from starlette.responses import JSONResponse
-    headers = {'connection':'close'} if e.status in (408,413) else {'retry-after':'1'} if e.status == 503 else {}  # a body that is not read to its end ends the connection
+    # a body that is not read to its end ends the connection
+    headers = {'connection':'close'} if e.status in (408,413) else {'retry-after':'1'} if e.status == 503 else {}
     return JSONResponse({'error':{'status':e.status, 'name':HTTPStatus(e.status).phrase, 'message':e.why}}, e.status, headers={'x-content-type-options':'nosniff', **headers})
 
 async def read_body(
@@ -181,7 +184,8 @@ def make_app(
     known = "There are / (the page), /about, /predict and /explain."
     async def on_refused(request, e): return _refusal(e)
     async def on_http(request, e):
-        if e.status_code == 405: return _refusal(Refused(405, f"{request.url.path} takes {'POST' if request.method in ('GET','HEAD') else 'GET'}, not {request.method}."))
+        if e.status_code == 405:
+            return _refusal(Refused(405, f"{request.url.path} takes {'POST' if request.method in ('GET','HEAD') else 'GET'}, not {request.method}."))
         return _refusal(Refused(e.status_code, known if e.status_code == 404 else str(e.detail)))
     async def on_error(request, e): return _refusal(Refused(500, "Something went wrong here; the terminal of the server says what."))
 
@@ -200,7 +204,8 @@ def open_port(
     try: s.bind(('127.0.0.1', port)); s.listen()
     except OSError as e:
         s.close()
-        if e.errno == errno.EADDRINUSE: raise OSError(e.errno, f"Port {port} is taken by another program: choose another one, or 0 for any that is free.") from None
+        if e.errno == errno.EADDRINUSE:
+            raise OSError(e.errno, f"Port {port} is taken by another program: choose another one, or 0 for any that is free.") from None
         if e.errno == errno.EACCES: raise OSError(e.errno, f"Port {port} is not for everybody: choose one above 1023.") from None
         raise
     return s

@@ -55,7 +55,9 @@ def map_slices(
             pipes.append(here)
         for i,(start,stop) in enumerate(slices):
             try: ok,result = pipes[i%n_procs].recv()
-            except EOFError: raise RuntimeError(f"The process that worked on items {start} to {stop-1} died, perhaps for want of memory; use fewer processes (n_cpus=1).") from None
+            except EOFError:
+                raise RuntimeError(f"The process that worked on items {start} to {stop-1} died, perhaps for want of memory; "
+                                   "use fewer processes (n_cpus=1).") from None
             if not ok: raise result
             yield result
     finally:

@@ -22,7 +22,8 @@ class ItemLists:
         self.path,self.train,self.valid,self.test = Path(path),train,valid,None
         for name,o,other in (('training',train,valid), ('validation',valid,train)):
             if len(o) == 0 and not o.ignore_empty:
-                raise ValueError(f"The {name} set is empty ({len(other)} items are on the other side): check the split, or say `split_none()` where no validation is wanted.")
+                raise ValueError(f"The {name} set is empty ({len(other)} items are on the other side): "
+                                 "check the split, or say `split_none()` where no validation is wanted.")
     def __repr__(self):
         parts = [f"Train: {self.train!r}", f"Valid: {self.valid!r}", f"Test: {self.test!r}"]
         return f"{type(self).__name__};\n\n" + ';\n\n'.join(parts)
@@ -74,7 +75,8 @@ def split_by_idxs(self:ItemList,
     train_idx,valid_idx = np.asarray(train_idx, dtype=int),np.asarray(valid_idx, dtype=int)
     for name,idxs in (('training',train_idx),('validation',valid_idx)):
         wrong = idxs[(idxs < -len(self)) | (idxs >= len(self))]
-        if len(wrong): raise IndexError(f"{len(wrong)} {name} indices are out of range, the first {wrong[0]}: there are {len(self)} items (0 to {len(self)-1}).")
+        if len(wrong):
+            raise IndexError(f"{len(wrong)} {name} indices are out of range, the first {wrong[0]}: there are {len(self)} items (0 to {len(self)-1}).")
     return self._split(self[train_idx], self[valid_idx])
 
 @patch
@@ -120,7 +122,9 @@ def split_by_files(self:ItemList, valid_names:Collection[str|Path]) -> ItemLists
     "The files with these names (without folders) for validation. Raises `ValueError` where none of them is there. `valid_names`: strings or paths."
     names = {str(o) for o in valid_names}
     idxs = [i for i,o in enumerate(self.items) if Path(o).name in names]
-    if not idxs: raise ValueError(f"None of the {len(names)} validation names ({', '.join(sorted(names)[:3])}, ...) is the name of an item, such as {Path(self.items[0]).name}.")
+    if not idxs:
+        raise ValueError(f"None of the {len(names)} validation names ({', '.join(sorted(names)[:3])}, ...) is the name of an item, "
+                         f"such as {Path(self.items[0]).name}.")
     return self.split_by_idx(idxs)
 
 @patch

@@ -212,7 +212,8 @@ class ImagePoints(Image):
     def pack(self):
         points = self.data
         if self._needed is not None and len(points) != self._needed:
-            raise ValueError(f"{self._needed-len(points)} of {self._needed} points were moved out of the picture and removed, and a batch needs the same number from each: use `transform(..., remove_out=False)`.")
+            raise ValueError(f"{self._needed-len(points)} of {self._needed} points were moved out of the picture and removed, "
+                             "and a batch needs the same number from each: use `transform(..., remove_out=False)`.")
         return points, unpack_points
     def in_pixels(self) -> Tensor:
         "Points (n, 2), y first, in pixels."

@@ -92,7 +92,8 @@ def from_csv(cls:TextDataBunch,
     for what,cols in (('text',text_cols), *(() if issubclass(cls, TextLMDataBunch) else [('label',label_cols)])):  # while the rows are as in the file
         _no_missing(df.iloc[:,df_names_to_idx(cols, df)], f"{csv_name}: the {what} column {cols!r}")
     order,cut = np.random.permutation(len(df)),int(valid_pct*len(df))
-    if len(df) and not 0 < cut < len(df): raise ValueError(f"`valid_pct`={valid_pct} of {len(df)} texts leaves {cut} for validation and {len(df)-cut} for training: choose a part between.")
+    if len(df) and not 0 < cut < len(df):
+        raise ValueError(f"`valid_pct`={valid_pct} of {len(df)} texts leaves {cut} for validation and {len(df)-cut} for training: choose a part between.")
     return cls.from_df(path, df.iloc[order[cut:]], df.iloc[order[:cut]], None if test is None else read_table(path/test, delimiter, header),
         tokenizer=tokenizer, vocab=vocab, classes=classes, text_cols=text_cols, label_cols=label_cols, label_delim=label_delim, max_vocab=max_vocab,
         min_freq=min_freq, mark_fields=mark_fields, include_bos=include_bos, include_eos=include_eos, **kwargs)

@@ -79,7 +79,8 @@ class RNNLearner(Learner):
         path,enc = self._model_file(name),_reader(self.model)
         saved = read_tensors(path, ifnone(device, self.data.device))
         state = saved['encoder'] if isinstance(saved, dict) and isinstance(saved.get('encoder'), dict) else saved
-        if not isinstance(state, dict) or not isinstance(state.get('encoder.weight'), Tensor) or not state['encoder.weight'].ndim: raise ValueError(f"{path.name} holds no encoder: it was not made by `learn.save_encoder`.")
+        if not isinstance(state, dict) or not isinstance(state.get('encoder.weight'), Tensor) or not state['encoder.weight'].ndim:
+            raise ValueError(f"{path.name} holds no encoder: it was not made by `learn.save_encoder`.")
         _check_vocab(path.name, saved.get('vocab'), len(state['encoder.weight']), self.vocab.itos)
         last = {k for k in state if '.module.weight_hh_l0' in k}  # older files hold these weights twice
         state = {k:v for k,v in state.items() if k not in last}
@@ -128,10 +129,12 @@ def _check_vocab(name, saved, n, itos):
     help = "Make this data with the vocabulary of the language model's data: `TextList.from_df(..., vocab=data_lm.vocab)`."
     if n!=len(itos): raise ValueError(f"The encoder in {name} knows {n} words, this data has {len(itos)}. {help}")
     if saved is None: return
-    if not isinstance(saved, Tensor) or saved.dtype != torch.uint8 or saved.ndim != 1 or not saved.is_contiguous(): raise ValueError(f"The words in {name} are damaged.")
+    if not isinstance(saved, Tensor) or saved.dtype != torch.uint8 or saved.ndim != 1 or not saved.is_contiguous():
+        raise ValueError(f"The words in {name} are damaged.")
     words = parse_json(saved.cpu().numpy().tobytes(), name, list)
     for i,(a,b) in enumerate(zip(words, itos)):
-        if a!=b: raise ValueError(f"The encoder in {name} and this data have {n} words each, but not the same: number {i} is {a!r} there and {b!r} here. {help}")
+        if a!=b:
+            raise ValueError(f"The encoder in {name} and this data have {n} words each, but not the same: number {i} is {a!r} there and {b!r} here. {help}")
 
 # %% ../nbs/19_text_learner.ipynb #dbd57bf6
 class LanguageLearner(RNNLearner):
@@ -157,10 +160,13 @@ def _pretrained_files(learn, pretrained_fnames):
     url = URLs.WT103_BWD if getattr(learn.data, 'backwards', False) else URLs.WT103_FWD
     try: folder = untar_data(url, data=False)
     except (OSError, ValueError) as e:
-        raise type(e)(f"The published language model is not on this machine and could not be fetched: {e}\nEither start from nothing with `pretrained=False`, or put its two files into {learn.path/learn.model_dir} "
+        raise type(e)("The published language model is not on this machine and could not be fetched: "
+                      f"{e}\nEither start from nothing with `pretrained=False`, or put its two files into {learn.path/learn.model_dir} "
                       "and name them: `pretrained_fnames=['lstm_fwd', 'itos_wt103']`.") from None
     found = [sorted(folder.rglob(f'*.{ext}')) for ext in ('pth','pkl')]
-    if not all(found): raise FileNotFoundError(f"{folder} should hold a `.pth` file with weights and a `.pkl` file with words, but has only {[o.name for o in folder.iterdir()]}: remove the folder to fetch it again.")
+    if not all(found):
+        raise FileNotFoundError(f"{folder} should hold a `.pth` file with weights and a `.pkl` file with words, "
+                                f"but has only {[o.name for o in folder.iterdir()]}: remove the folder to fetch it again.")
     return found[0][0],found[1][0]
 
 def _arch_name(arch): return arch if isinstance(arch, str) else arch.__name__ if arch is AWD_LSTM else {'custom': f'{arch.__module__}.{arch.__qualname__}'}
@@ -299,7 +305,8 @@ def beam_search(self:LanguageLearner,
     decoder:Callable=decode_spec_tokens, # from tokens to words
 ) -> str:                       # `text` and what follows
     "Go on writing `text` with a likely sentence, found by beam search."
-    if top_k<1 or beam_sz<1 or temperature<=0: raise ValueError(f"`top_k` and `beam_sz` must be at least 1 and `temperature` above 0, got {top_k}, {beam_sz} and {temperature}.")
+    if top_k<1 or beam_sz<1 or temperature<=0:
+        raise ValueError(f"`top_k` and `beam_sz` must be at least 1 and `temperature` above 0, got {top_k}, {beam_sz} and {temperature}.")
     xb = self._start(text, n_words)
     sentences,logp = xb[:,:0],torch.zeros(1, device=xb.device)
     for _ in range(n_words):

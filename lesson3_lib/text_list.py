@@ -92,7 +92,8 @@ class TextList(ItemList):
         sep:str=' ',           # between the tokens of a text that is shown
         **kwargs,              # handed to `ItemList`
     ):
-        if not isinstance(pad_idx, (int,np.integer)) or isinstance(pad_idx, bool) or pad_idx < 0: raise ValueError(f"`pad_idx` must be the number of a word, got {pad_idx!r}.")
+        if not isinstance(pad_idx, (int,np.integer)) or isinstance(pad_idx, bool) or pad_idx < 0:
+            raise ValueError(f"`pad_idx` must be the number of a word, got {pad_idx!r}.")
         if not isinstance(sep, str): raise ValueError(f"`sep` must be what stands between two words, got {sep!r}.")
         super().__init__(items, **kwargs)
         self.vocab,self.pad_idx,self.sep = vocab,pad_idx,sep
@@ -226,7 +227,9 @@ def _check_classes(train_ds, bs:int):
     if classes is None or not n or not isinstance(labels[0], (int, np.integer)): return
     counts = np.bincount(np.array(labels, dtype=np.int64), minlength=len(classes))
     none = [str(c) for c,k in zip(classes, counts) if k == 0]
-    if none: raise ValueError(f"No text of the training set is of class {', '.join(none)}, so it cannot be learnt. Check the split, and the names in `classes=`; `no_check=True` leaves it as it is.")
+    if none:
+        raise ValueError(f"No text of the training set is of class {', '.join(none)}, so it cannot be learnt. "
+                         "Check the split, and the names in `classes=`; `no_check=True` leaves it as it is.")
 
 # %% ../nbs/17_text_list.ipynb #cee64542
 def _resize(self:TextClasDataBunch, bs:int):
@@ -244,7 +247,8 @@ TextClasDataBunch.batch_size = property(lambda self: self.train_dl.batch_size, _
 @patch
 def to_state(self:TextList) -> dict:
     "What this list is made of: JSON values and NumPy arrays."
-    if not isinstance(self.items, TokenStore) or self.items.words is not None: raise TypeError("Only labelled texts can be saved: they are numbers then. Label them first.")
+    if not isinstance(self.items, TokenStore) or self.items.words is not None:
+        raise TypeError("Only labelled texts can be saved: they are numbers then. Label them first.")
     state = {'ids':self.items.compact(), 'lens':self.items.lens, 'vocab':self.vocab.itos, 'args':{'pad_idx':self.pad_idx, 'sep':self.sep}, 'steps':[]}
     for p in listify(self.processor):
         if isinstance(p, OpenFileProcessor): state['steps'].append({'open':p.enc})
@@ -259,7 +263,8 @@ def from_state(cls:TextList, state:dict, path:Path, trust:Sequence[Callable]=())
     "A list as `to_state` described it; `trust` holds rules of your own that it names."
     lens,vocab = np.asarray(state['lens'], dtype=np.int64),Vocab(state['vocab'])
     ids = np.asarray(state['ids'], dtype=np.int32)
-    if lens.sum() != len(ids) or (lens < 0).any() or len(ids) and not 0 <= ids.min() <= ids.max() < len(vocab): raise ValueError("The token numbers of these texts do not fit together: the file is damaged.")
+    if lens.sum() != len(ids) or (lens < 0).any() or len(ids) and not 0 <= ids.min() <= ids.max() < len(vocab):
+        raise ValueError("The token numbers of these texts do not fit together: the file is damaged.")
     items = cls(TokenStore(ids, np.cumsum(lens) - lens, lens), vocab=vocab, path=path, **state['args'])
     items.processor = [_step(s, vocab, trust) for s in state['steps']]
     return items

@@ -66,7 +66,8 @@ class LanguageModelPreLoader:
     def stream_len(self) -> int:
         "Tokens of each stream. Raises `ValueError` where there are too few for `bs` streams."
         total,n = self.store.total,self.bs*self.shard[1]
-        if 0 < total <= n: raise ValueError(f"There are {total} tokens in {len(self.store)} documents, too few for {n} streams: pass bs={max(1, total//2)} or less.")
+        if 0 < total <= n:
+            raise ValueError(f"There are {total} tokens in {len(self.store)} documents, too few for {n} streams: pass bs={max(1, total//2)} or less.")
         return max(total-1, 0)//n
 
     def lengths(self,
@@ -123,7 +124,8 @@ class LanguageModelPreLoader:
     def remove_tfm(self, tfm:Callable):
         "Take `tfm` out, if it is there."
         if tfm in self.tfms: self.tfms.remove(tfm)
-    def __repr__(self): return f"{type(self).__name__}: {len(self)} batches of {self.bs} x {self.bptt} tokens from {len(self.store)} documents, on {self.device}"
+    def __repr__(self):
+        return f"{type(self).__name__}: {len(self)} batches of {self.bs} x {self.bptt} tokens from {len(self.store)} documents, on {self.device}"
 
 # %% ../nbs/16f_text_loaders.ipynb #8078f74b
 def _lengths_of(data_source, key) -> np.ndarray:

@@ -91,7 +91,8 @@ def _warn_empty(empty:np.ndarray, items, rows=None):
     if not empty.any(): return
     i = int(np.flatnonzero(empty)[0])
     which = f"{items[i]}" if isinstance(items[i], Path) else f"text {i}" if rows is None else f"that of row {rows[i]}"
-    warnings.warn(f"{int(empty.sum())} of {len(empty)} texts hold no words, the first is {which}: they are kept as they are; leave them out before, if they should not count.", stacklevel=7)
+    warnings.warn(f"{int(empty.sum())} of {len(empty)} texts hold no words, the first is {which}: they are kept as they are; "
+                  "leave them out before, if they should not count.", stacklevel=7)
 
 # %% ../nbs/16g_text_transform.ipynb #a3e7aef1
 class NumericalizeProcessor(PreProcessor):
@@ -160,7 +161,8 @@ class _Missing:
     "Stands for a function that is known by name only."
     def __init__(self, name:str): self.__name__ = self.__qualname__ = name
     def __call__(self, *args):
-        raise ValueError(f"These texts were tokenized with `{self.__name__}`, which is not part of this library: hand it over as `trust=[{self.__name__}]`, or set the processors of the list.")
+        raise ValueError(f"These texts were tokenized with `{self.__name__}`, which is not part of this library: "
+                         f"hand it over as `trust=[{self.__name__}]`, or set the processors of the list.")
 
 def tokenizer_from_spec(
     spec:dict,               # from `tokenizer_spec`

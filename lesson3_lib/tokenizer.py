@@ -164,7 +164,8 @@ class WordTokenizer(BaseTokenizer):
     def add_special_cases(self, toks:Sequence[str]):
         "Tokens that must never be cut. Raises `ValueError` for one with white space in it. `toks`: the tokens."
         for t in toks:
-            if not t or any(c.isspace() for c in t): raise ValueError(f"A special token cannot be empty or hold white space, got {t!r}: texts are cut there first.")
+            if not t or any(c.isspace() for c in t):
+                raise ValueError(f"A special token cannot be empty or hold white space, got {t!r}: texts are cut there first.")
         self.special_cases,self._split = (*self.special_cases, *(t for t in toks if t not in self.special_cases)),None
     def _splitter(self):
         if self._split is None:

@@ -90,7 +90,9 @@ class Transform:
         **kwargs,            # arguments, or ranges for those that are drawn
     ):
         unknown = [k for k in kwargs if k not in self.params] if not any(o.kind is o.VAR_KEYWORD for o in self.params.values()) else []
-        if unknown: raise TypeError(f"`{self.name}` has no argument `{unknown[0]}`; it has {', '.join(k for k in self.params if k not in ('x','rng'))}, and p, is_random, use_on_y.")
+        if unknown:
+            raise TypeError(f"`{self.name}` has no argument `{unknown[0]}`; "
+                            f"it has {', '.join(k for k in self.params if k not in ('x','rng'))}, and p, is_random, use_on_y.")
         return self.calc(*args, **kwargs) if args else RandTransform(self, kwargs, p, is_random, use_on_y)
 
     def calc(self, x:Image, *args, **kwargs) -> Image:
@@ -174,7 +176,8 @@ def as_hw(
     "(height, width). Raises `ValueError` for anything that is no size in whole pixels."
     hw = (size,size) if isinstance(size, int) or np.ndim(size) == 0 else tuple(size)
     hw = [o.item() if hasattr(o, 'item') else o for o in hw]
-    if len(hw) != 2 or not all(isinstance(o, (int,float)) and o >= 1 and o == o//1 for o in hw): raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
+    if len(hw) != 2 or not all(isinstance(o, (int,float)) and o >= 1 and o == o//1 for o in hw):
+        raise ValueError(f"`size` must be a whole number of pixels or (height, width), got {size!r}.")
     return int(hw[0]),int(hw[1])
 
 def _start(rest:int, pct:float) -> int:
@@ -204,7 +207,8 @@ def _as_list(tfms) -> list['RandTransform']:
     res = flat(tfms)
     for t in res:
         if not isinstance(t, RandTransform):
-            raise TypeError(f"A list of transforms holds transforms such as `flip_lr(p=0.5)`, got {type(t).__name__} {getattr(t, '__name__', t)!r}. A function becomes one with `TfmPixel(func)()`.")
+            raise TypeError("A list of transforms holds transforms such as `flip_lr(p=0.5)`, "
+                            f"got {type(t).__name__} {getattr(t, '__name__', t)!r}. A function becomes one with `TfmPixel(func)()`.")
     return sorted(res, key=lambda t: t.tfm.order)
 
 def _method(resize_method, size) -> ResizeMethod:

