@@ -254,9 +254,13 @@ def check_import():
     "The star surfaces import fast, and leave heavy packages for when they are used"
     problems = []
     for surface in ('vision', 'text'):
-        if not (LIB/f'{surface}.py').exists(): problems.append(f'{LIB.name}/{surface}.py is not there'); continue
+        if not (LIB/f'{surface}.py').exists():
+            problems.append(f'{LIB.name}/{surface}.py is not there')
+            continue
         secs,base,loaded = import_cost(surface)
-        if secs is None: problems += [f'from {LIB.name}.{surface} import * failed', *loaded]; continue
+        if secs is None:
+            problems += [f'from {LIB.name}.{surface} import * failed', *loaded]
+            continue
         print(f'       {surface}: {secs:.2f} s beyond the {base:.2f} s of torch, pandas and pyplot', flush=True)
         if secs > max(IMPORT_LIMIT, 0.15*base):
             problems.append(f'from {LIB.name}.{surface} import * took {secs:.2f} s, at most {IMPORT_LIMIT} s (find the culprit with python -X importtime)')

@@ -145,7 +145,9 @@ def sort_docs(cells:list) -> list:
         return int(m.group(1)) if m else None
     res, run = [], []
     for c in [*cells, None]:
-        if c is not None and line(c) is not None: run.append(c); continue
+        if c is not None and line(c) is not None:
+            run.append(c)
+            continue
         res += sorted(run, key=line); run = []
         if c is not None: res.append(c)
     return res
@@ -231,7 +233,9 @@ def write_index(names:dict, title:dict, links):
     lines, letter = [], ''
     for name,page,chapter,line in sorted(rows, key=key):
         first = (key((name,))[0] or '_')[0].upper()
-        if first != letter: letter = first; lines += ['', f'## {letter}', '']
+        if first != letter:
+            letter = first
+            lines += ['', f'## {letter}', '']
         owner,_,last = name.rpartition('.')
         says = f': {links(line)}' if line else ''
         lines.append(f'- [`{last}`]({page}.html#{name.lower()}){f" of `{owner}`" if owner else ""}{says} [{chapter}]({page}.html)')
@@ -314,7 +318,9 @@ def check_links(site:Path, base:str):
     n, problems = 0, []
     for name,p in pages.items():
         for tag,href in p.links:
-            if href.startswith(base): problems.append(f'{name}: {href} leaves the site for its published address'); continue
+            if href.startswith(base):
+                problems.append(f'{name}: {href} leaves the site for its published address')
+                continue
             if re.match(r'[a-zA-Z][\w+.-]*:|//', href) or (tag == 'link' and href.startswith(base)): continue
             n += 1
             path,_,anchor = href.partition('#')

@@ -81,7 +81,9 @@ def main():
     home = Path(tempfile.mkdtemp())
     try:
         for t in TESTS:
-            try: t(home); problem = None
+            try:
+                t(home)
+                problem = None
             except Exception as e: problem = f'{type(e).__name__}: {e}'
             print(f'  {"FAIL" if problem else "ok  "} {t.__doc__}' + (f'\n    | {problem}' if problem else ''), flush=True)
             results.append(not problem)

@@ -59,12 +59,16 @@ def served(export:Path):
                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     line = p.stdout.readline()
     m = re.search(r'http://127\.0\.0\.1:\d+', line)
-    if not m: p.kill(); raise RuntimeError(f'lesson3 serve said {line + p.stdout.read()!r}')
+    if not m:
+        p.kill()
+        raise RuntimeError(f'lesson3 serve said {line + p.stdout.read()!r}')
     try: yield m.group(0)
     finally:
         p.send_signal(signal.SIGINT)
         try: rest, _ = p.communicate(timeout=15)
-        except subprocess.TimeoutExpired: p.kill(); raise
+        except subprocess.TimeoutExpired:
+            p.kill()
+            raise
     assert p.returncode == 0, f'lesson3 serve ended with {p.returncode} after ctrl-C: {rest}'
     assert 'Traceback' not in rest, rest
 
@@ -79,7 +83,9 @@ def wait_for(page, script:str, seconds=20):
 
 ANSWERED = "!document.getElementById('answer').hidden"
 def shot(page, name):
-    if SHOTS: Path(SHOTS).mkdir(parents=True, exist_ok=True); screenshot(page, Path(SHOTS)/f'{name}.png')
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        screenshot(page, Path(SHOTS)/f'{name}.png')
 
 def opened(page, url):
     page.get(url)
@@ -210,7 +216,9 @@ def main(kinds):
                         try:
                             t(page, url, items[kind], said[kind])
                             problem = '; '.join(console_errors(page))
-                        except Exception as e: problem = f'{type(e).__name__}: {e}'; shot(page, f'{t.__name__}-failed')
+                        except Exception as e:
+                            problem = f'{type(e).__name__}: {e}'
+                            shot(page, f'{t.__name__}-failed')
                         print(f'  {"FAIL" if problem else "ok  "} {t.__doc__}' + (f'\n    | {problem}' if problem else ''), flush=True)
                         results.append(not problem)
     finally: shutil.rmtree(home, ignore_errors=True)

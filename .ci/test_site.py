@@ -22,7 +22,9 @@ def serving(folder:Path):
     server = ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try: yield f'http://127.0.0.1:{server.server_port}/'
-    finally: server.shutdown(); server.server_close()
+    finally:
+        server.shutdown()
+        server.server_close()
 
 # What a page says of itself, once its pictures are there: those that are missing, its empty ones, and what sticks out
 LOOK = """

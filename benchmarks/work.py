@@ -354,7 +354,9 @@ def folder(lib, path, half=False):
     prepare(learn, lib, half)
     if lib == 'ours':
         from lesson3_lib.vision import DatasetType
-        def ask(): learn.data.add_test(files); return learn.get_preds(DatasetType.Test)
+        def ask():
+            learn.data.add_test(files)
+            return learn.get_preds(DatasetType.Test)
     else:
         def ask(): return learn.get_preds(dl=data.test_dl(files, bs=64, num_workers=WORKERS))
     with quiet(learn): return dict(rate=1000/timed(ask), unit='images/s')

@@ -72,7 +72,9 @@ class Batcher:
             answers = list(self.func([o.x for o in jobs], group))
             if len(answers) != len(jobs): raise RuntimeError(f"{len(jobs)} questions got {len(answers)} answers.")
         except Exception as e:
-            if len(jobs) == 1: jobs[0].future.set_exception(e); return
+            if len(jobs) == 1:
+                jobs[0].future.set_exception(e)
+                return
             for job in jobs: self._answer([job], group)
             return
         self.answered += len(jobs)

@@ -207,7 +207,9 @@ class CSVLogger(LearnerCallback):
 # %% ../nbs/10b_callbacks.ipynb #45c18cae
 class GradientClipping(LearnerCallback):
     "Make the gradient at most `clip` long (all parameters together, Euclidean norm)."
-    def __init__(self, learn:Learner, clip:float=0.): super().__init__(learn); self.clip = clip
+    def __init__(self, learn:Learner, clip:float=0.):
+        super().__init__(learn)
+        self.clip = clip
     def on_backward_end(self, skip_step, **kwargs):
         if not self.clip or skip_step: return
         self.learn.opt.unscale()

@@ -208,13 +208,17 @@ def main(
         from lesson3_lib import __version__
         print(__version__)
         return 0
-    if getattr(args, 'func', None) is None: parser.print_help(); return 2
+    if getattr(args, 'func', None) is None:
+        parser.print_help()
+        return 2
     if 'matplotlib' not in sys.modules: os.environ.setdefault('MPLBACKEND', 'agg')  # no windows
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)  # a sentence, without the line of code
             return args.func(args) or 0
-    except KeyboardInterrupt: print('\nlesson3: ended', file=sys.stderr); return 130
+    except KeyboardInterrupt:
+        print('\nlesson3: ended', file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `lesson3 data list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

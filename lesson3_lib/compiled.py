@@ -43,4 +43,6 @@ def uncompile(self:Learner) -> Learner:
     return self
 
 @patch(as_prop=True)
-def compiled(self:Learner) -> bool: "Whether the model is compiled when it is called."; return self.model._compiled_call_impl is not None
+def compiled(self:Learner) -> bool:
+    "Whether the model is compiled when it is called."
+    return self.model._compiled_call_impl is not None

@@ -48,9 +48,17 @@ def doc(
         if p.name != 'self': print(f"    {p.name}{default}{': ' + ' '.join(note.split()) if note else ''}")
 
 # %% ../nbs/00d_course.ipynb #300c6b23
-def is_listy(x:Any) -> bool: "Whether `x` is a list or tuple."; return isinstance(x, (list,tuple))
-def noop(x:Any=None, *args, **kwargs) -> Any: "`x` as it is."; return x
-def range_of(x:Collection) -> list[int]: "The positions in `x`."; return list(range(len(x)))
+def is_listy(x:Any) -> bool:
+    "Whether `x` is a list or tuple."
+    return isinstance(x, (list,tuple))
+
+def noop(x:Any=None, *args, **kwargs) -> Any:
+    "`x` as it is."
+    return x
+
+def range_of(x:Collection) -> list[int]:
+    "The positions in `x`."
+    return list(range(len(x)))
 
 def tensor(
     x:Any,     # a number, list, array or tensor
@@ -77,11 +85,25 @@ def even_mults(
     return np.array([stop]) if n == 1 else np.geomspace(start, stop, n)
 
 # %% ../nbs/00d_course.ipynb #c9f49512
-def is_tuple(x:Any) -> bool: "Whether `x` is a tuple."; return isinstance(x, tuple)
-def is_dict(x:Any) -> bool: "Whether `x` is a dictionary."; return isinstance(x, dict)
-def is_pathlike(x:Any) -> bool: "Whether `x` names a file."; return isinstance(x, (str,Path))
-def is1d(a:Any) -> bool: "Whether `a` has one axis; what has no shape counts as a list, and has."; return len(a.shape) == 1 if hasattr(a, 'shape') else True
-def num_cpus() -> int: "How many cores this process may use."; return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+def is_tuple(x:Any) -> bool:
+    "Whether `x` is a tuple."
+    return isinstance(x, tuple)
+
+def is_dict(x:Any) -> bool:
+    "Whether `x` is a dictionary."
+    return isinstance(x, dict)
+
+def is_pathlike(x:Any) -> bool:
+    "Whether `x` names a file."
+    return isinstance(x, (str,Path))
+
+def is1d(a:Any) -> bool:
+    "Whether `a` has one axis; what has no shape counts as a list, and has."
+    return len(a.shape) == 1 if hasattr(a, 'shape') else True
+
+def num_cpus() -> int:
+    "How many cores this process may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 def uniqueify(
     x:Iterable,      # with repetitions
@@ -91,11 +113,25 @@ def uniqueify(
     res = list(dict.fromkeys(x))
     return sorted(res) if sort else res
 
-def idx_dict(a:Iterable) -> dict: "The position of each element of `a`."; return {v:i for i,v in enumerate(a)}
-def partition(a:Sequence, sz:int) -> list: "`a` in pieces of `sz`; the last may be shorter."; return [a[i:i+sz] for i in range(0, len(a), sz)]
-def partition_by_cores(a:Sequence, n_cpus:int) -> list: "`a` in pieces, one for each of `n_cpus` cores."; return partition(a, len(a)//n_cpus + 1)
-def chunks(l:Sequence, n:int) -> Iterator: "Pieces of `n` elements of `l`, one by one."; yield from partition(l, n)
-def first_el(x:Any) -> Any: "The first element of `x`, however deep it lies."; return first_el(x[0]) if is_listy(x) else first_el(x[next(iter(x))]) if is_dict(x) else x
+def idx_dict(a:Iterable) -> dict:
+    "The position of each element of `a`."
+    return {v:i for i,v in enumerate(a)}
+
+def partition(a:Sequence, sz:int) -> list:
+    "`a` in pieces of `sz`; the last may be shorter."
+    return [a[i:i+sz] for i in range(0, len(a), sz)]
+
+def partition_by_cores(a:Sequence, n_cpus:int) -> list:
+    "`a` in pieces, one for each of `n_cpus` cores."
+    return partition(a, len(a)//n_cpus + 1)
+
+def chunks(l:Sequence, n:int) -> Iterator:
+    "Pieces of `n` elements of `l`, one by one."
+    yield from partition(l, n)
+
+def first_el(x:Any) -> Any:
+    "The first element of `x`, however deep it lies."
+    return first_el(x[0]) if is_listy(x) else first_el(x[next(iter(x))]) if is_dict(x) else x
 
 # %% ../nbs/00d_course.ipynb #bc3786fd
 def recurse(
@@ -162,8 +198,13 @@ def compose(funcs:Callable|list[Callable]) -> Callable:
         return x
     return composed
 
-def func_args(func:Callable) -> list[str]: "The names of the arguments of `func`."; return [k for k,p in inspect.signature(func).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL)]
-def has_arg(func:Callable, arg:str) -> bool: "Whether `func` has an argument `arg`."; return arg in func_args(func)
+def func_args(func:Callable) -> list[str]:
+    "The names of the arguments of `func`."
+    return [k for k,p in inspect.signature(func).parameters.items() if p.kind not in (p.VAR_KEYWORD,p.VAR_POSITIONAL)]
+
+def has_arg(func:Callable, arg:str) -> bool:
+    "Whether `func` has an argument `arg`."
+    return arg in func_args(func)
 
 def split_kwargs_by_func(
     kwargs:dict,   # names and values
@@ -181,20 +222,54 @@ def extract_kwargs(
     return {k:v for k,v in kwargs.items() if k in names},{k:v for k,v in kwargs.items() if k not in names}
 
 # %% ../nbs/00d_course.ipynb #33671c2f
-def join_path(fname:str|Path, path:str|Path='.') -> Path: "`fname` in the folder `path`."; return Path(path)/fname
-def join_paths(fnames:Iterable, path:str|Path='.') -> list[Path]: "Each of `fnames` in the folder `path`."; return [join_path(o, path) for o in fnames]
-def loadtxt_str(path:str|Path) -> np.ndarray: "The lines of the text file `path`."; return np.array(Path(path).read_text(encoding='utf-8').splitlines())
-def save_texts(fname:str|Path, texts:Iterable[str]): "Write `texts`, a line each, to the file `fname`."; Path(fname).write_text(''.join(f'{t}\n' for t in texts), encoding='utf-8')
+def join_path(fname:str|Path, path:str|Path='.') -> Path:
+    "`fname` in the folder `path`."
+    return Path(path)/fname
+
+def join_paths(fnames:Iterable, path:str|Path='.') -> list[Path]:
+    "Each of `fnames` in the folder `path`."
+    return [join_path(o, path) for o in fnames]
+
+def loadtxt_str(path:str|Path) -> np.ndarray:
+    "The lines of the text file `path`."
+    return np.array(Path(path).read_text(encoding='utf-8').splitlines())
+
+def save_texts(fname:str|Path, texts:Iterable[str]):
+    "Write `texts`, a line each, to the file `fname`."
+    Path(fname).write_text(''.join(f'{t}\n' for t in texts), encoding='utf-8')
 
 # %% ../nbs/00d_course.ipynb #dfdbc30f
-def to_data(b:Any) -> Any: "Items as the tensors or numbers they hold (their `data`). `b`: an item, or lists of them."; return [to_data(o) for o in b] if is_listy(b) else b.data if hasattr(b, 'data') and not isinstance(b, (Tensor,np.ndarray)) else b
-def to_cpu(b:Any) -> Any: "Every tensor of `b` on the CPU."; return map_tensors(Tensor.cpu, b)
-def to_half(b:Any) -> Any: "Every tensor of `b` that holds fractions in 16 bits."; return map_tensors(lambda t: t.half() if t.is_floating_point() else t, b)
-def to_float(b:Any) -> Any: "Every tensor of `b` that holds fractions in 32 bits."; return map_tensors(lambda t: t.float() if t.is_floating_point() else t, b)
-def trange_of(x:Collection) -> Tensor: "The positions in `x`, as a tensor."; return torch.arange(len(x))
-def range_children(m:nn.Module) -> range: "The positions of the direct children of `m`."; return range(len(list(m.children())))
-def logit(x:Tensor) -> Tensor: "The inverse of the sigmoid; 0 and 1 are taken for 1e-7 and 1-1e-7. `x`: from 0 to 1."; return torch.logit(x, 1e-7)
-def logit_(x:Tensor) -> Tensor: "`logit`, in place. `x`: from 0 to 1."; return x.logit_(1e-7)
+def to_data(b:Any) -> Any:
+    "Items as the tensors or numbers they hold (their `data`). `b`: an item, or lists of them."
+    return [to_data(o) for o in b] if is_listy(b) else b.data if hasattr(b, 'data') and not isinstance(b, (Tensor,np.ndarray)) else b
+
+def to_cpu(b:Any) -> Any:
+    "Every tensor of `b` on the CPU."
+    return map_tensors(Tensor.cpu, b)
+
+def to_half(b:Any) -> Any:
+    "Every tensor of `b` that holds fractions in 16 bits."
+    return map_tensors(lambda t: t.half() if t.is_floating_point() else t, b)
+
+def to_float(b:Any) -> Any:
+    "Every tensor of `b` that holds fractions in 32 bits."
+    return map_tensors(lambda t: t.float() if t.is_floating_point() else t, b)
+
+def trange_of(x:Collection) -> Tensor:
+    "The positions in `x`, as a tensor."
+    return torch.arange(len(x))
+
+def range_children(m:nn.Module) -> range:
+    "The positions of the direct children of `m`."
+    return range(len(list(m.children())))
+
+def logit(x:Tensor) -> Tensor:
+    "The inverse of the sigmoid; 0 and 1 are taken for 1e-7 and 1-1e-7. `x`: from 0 to 1."
+    return torch.logit(x, 1e-7)
+
+def logit_(x:Tensor) -> Tensor:
+    "`logit`, in place. `x`: from 0 to 1."
+    return x.logit_(1e-7)
 
 class Module(nn.Module):
     "An `nn.Module` whose subclasses need not call `super().__init__()`."
@@ -225,11 +300,15 @@ def progress_bar(gen:Iterable, total:int|None=None, **kwargs) -> Iterable:
 class Defaults:
     "Settings by their old name."
     @property
-    def device(self) -> torch.device: "Where batches go if nobody says so: `default_device()`."; return default_device()
+    def device(self) -> torch.device:
+        "Where batches go if nobody says so: `default_device()`."
+        return default_device()
     @device.setter
     def device(self, d): os.environ['LESSON3_DEVICE'] = str(d)
     @property
-    def cpus(self) -> int: "How many cores there are."; return os.cpu_count() or 1
+    def cpus(self) -> int:
+        "How many cores there are."
+        return os.cpu_count() or 1
 
 defaults = Defaults()
 

@@ -219,7 +219,9 @@ def cite(
     "Print who made a data set, and what to cite for it."
     name,works = url2name(url), credits_of(url)
     if not works: raise ValueError(f"Nobody is known for {name!r}. Ask where you found it: most sets say on their page how to cite them.")
-    if bibtex: print('\n'.join(o.bibtex(f"{name}{i or ''}") for i,o in enumerate(works))); return
+    if bibtex:
+        print('\n'.join(o.bibtex(f"{name}{i or ''}") for i,o in enumerate(works)))
+        return
     if name.startswith('drawn-'): print(f'{name} was drawn by this library and needs no credit; its layout follows the work of:')
     else: print(f'{name} is the work of:')
     for o in works: print(f'  {o}')

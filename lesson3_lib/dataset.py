@@ -67,7 +67,9 @@ class SequentialSampler:
 
 class ShuffleSampler(SequentialSampler):
     "A permutation of 0 to `n`-1 that depends on `seed` and the epoch only."
-    def __init__(self, n:int, seed:int=0): super().__init__(n); self.seed = seed
+    def __init__(self, n:int, seed:int=0):
+        super().__init__(n)
+        self.seed = seed
     def epoch_order(self, epoch):
         "All indices in an order that seed and `epoch` decide."
         return item_rng(self.seed, epoch).permutation(self.n).tolist()
@@ -191,7 +193,9 @@ class DataLoader:
         "Items in a batch."
         return self.bs
     @property
-    def dl(self): "The loader itself; the original API kept another one inside."; return self
+    def dl(self):
+        "The loader itself; the original API kept another one inside."
+        return self
 
     def held(self) -> tuple:
         "What worker processes must know of this loader."
@@ -352,7 +356,9 @@ class DataBunch:
                    load(test_ds, bs=val_bs), dl_tfms=dl_tfms, path=path, no_check=no_check)
 
     @property
-    def dl_tfms(self) -> list: "The batch transforms of the training loader."; return self.train_dl.tfms
+    def dl_tfms(self) -> list:
+        "The batch transforms of the training loader."
+        return self.train_dl.tfms
     @property
     def dls(self) -> list:
         "All loaders there are."
@@ -404,7 +410,9 @@ class DataBunch:
         "Whether there is nothing to train or validate on, as in a bunch made for prediction."
         return not any(len(o) for o in (self.train_ds, self.valid_ds) if o is not None)
     @property
-    def empty_val(self) -> bool: "Whether there is no validation item."; return self.valid_ds is None or len(self.valid_ds) == 0
+    def empty_val(self) -> bool:
+        "Whether there is no validation item."
+        return self.valid_ds is None or len(self.valid_ds) == 0
 
     def add_tfm(self, tfm:Callable):
         "Add a batch transform to all loaders. `tfm`: called with a batch, gives a batch."

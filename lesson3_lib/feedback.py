@@ -129,7 +129,9 @@ class FeedbackReport:
         row = self.table.loc['old validation']
         counted = row['mended'] == row['mended'] and row['mended'] is not None
         return bool(row['loss after'] > row['loss before'] and (not counted or row['broken'] > row['mended']))
-    def to_df(self): "The table."; return self.table
+    def to_df(self):
+        "The table."
+        return self.table
     def _repr_html_(self): return f"<p>{self._head()}</p>{self.table.to_html(float_format=lambda v: f'{v:.4g}')}<p>{self._verdict()}</p>"
     def __repr__(self): return f"{self._head()}\n{self.table.to_string(float_format=lambda v: f'{v:.4g}')}\n{self._verdict()}"
     def _head(self):

@@ -49,10 +49,15 @@ def file_lock(
         except ImportError:  # Windows
             import msvcrt
             while True:
-                try: f.seek(0); msvcrt.locking(f.fileno(), msvcrt.LK_LOCK, 1); break
+                try:
+                    f.seek(0)
+                    msvcrt.locking(f.fileno(), msvcrt.LK_LOCK, 1)
+                    break
                 except OSError: time.sleep(0.1)
             try: yield
-            finally: f.seek(0); msvcrt.locking(f.fileno(), msvcrt.LK_UNLCK, 1)
+            finally:
+                f.seek(0)
+                msvcrt.locking(f.fileno(), msvcrt.LK_UNLCK, 1)
         else:
             fcntl.flock(f, fcntl.LOCK_EX)  # closing the file lets go
             yield
@@ -76,9 +81,16 @@ def _ask(url, part, timeout):
         r.close()
         if r.headers.get('Content-Range','').endswith(f'/{have}'): return None,have
         _forget(part); return _ask(url, part, timeout)
-    if r.status_code in (403,404,410): r.close(); raise FileNotFoundError(f"The server has no {url} (status {r.status_code}); check the address.")
-    if r.status_code not in (200,206): r.close(); raise ConnectionError(f"status {r.status_code}")
-    if r.status_code==206 and not r.headers.get('Content-Range','').startswith(f'bytes {have}-'): r.close(); _forget(part); raise ConnectionError('wrong range')
+    if r.status_code in (403,404,410):
+        r.close()
+        raise FileNotFoundError(f"The server has no {url} (status {r.status_code}); check the address.")
+    if r.status_code not in (200,206):
+        r.close()
+        raise ConnectionError(f"status {r.status_code}")
+    if r.status_code==206 and not r.headers.get('Content-Range','').startswith(f'bytes {have}-'):
+        r.close()
+        _forget(part)
+        raise ConnectionError('wrong range')
     if r.status_code==200: have = 0
     etag = r.headers.get('ETag','')
     tag.write_text(etag if etag and not etag.startswith('W/') else r.headers.get('Last-Modified',''))
@@ -96,7 +108,9 @@ def _fetch(url, part, known, timeout):
         if None not in (known.size,total) and total!=known.size:
             raise ValueError(f"The server offers {url} with {total} bytes, expected {known.size}: it is not the published file.")
         with open(part, 'ab' if have else 'wb') as f, progress(None, total=total, desc=part.stem, initial=have, unit='B', unit_scale=True) as bar:
-            for chunk in r.iter_content(2**14): f.write(chunk); bar.update(len(chunk))
+            for chunk in r.iter_content(2**14):
+                f.write(chunk)
+                bar.update(len(chunk))
             f.flush(); os.fsync(f.fileno())
     if total is not None and part.stat().st_size<total: raise ConnectionError(f"{part.stat().st_size} of {total} bytes arrived")
 
@@ -118,7 +132,9 @@ def download_url(
         failed = 0
         while True:
             before = part.stat().st_size if part.exists() else 0
-            try: _fetch(url, part, known, timeout); break
+            try:
+                _fetch(url, part, known, timeout)
+                break
             except (requests.RequestException, ConnectionError) as e:
                 if isinstance(e, ValueError): raise ValueError(f"{url!r} is no address: {e}") from None
                 arrived = part.exists() and part.stat().st_size>before

@@ -116,7 +116,9 @@ class _CsvRows:
         self.file = open(fn, 'a' if append else 'w', newline='', encoding='utf-8')
         self.rows = csv.DictWriter(self.file, names)
         if not append: self.rows.writeheader()
-    def write(self, row:dict): self.rows.writerow(row); self.file.flush()
+    def write(self, row:dict):
+        self.rows.writerow(row)
+        self.file.flush()
     def close(self): self.file.close()
 
 class _ParquetRows:
@@ -134,7 +136,9 @@ class _ParquetRows:
     def flush(self):
         if self.held: self.file.write_table(self.pa.Table.from_pylist(self.held, self.schema))
         self.held = []
-    def close(self): self.flush(); self.file.close()
+    def close(self):
+        self.flush()
+        self.file.close()
 
 _WRITERS = {'.csv':_CsvRows, '.parquet':_ParquetRows}
 
@@ -224,7 +228,9 @@ def predict_folder(self:Learner,
                 report.n += 1
                 row.update({'picture':_save_picture(p, i, pictures, out.parent, used, self.data.single_ds)} if p.probs.ndim > 1 and hasattr(p.label, 'save') else _columns(p, getattr(self.data.single_ds.y, 'classes', None)))
                 report.pictures = pictures if 'picture' in row else None
-            if rows is None and p.error: held.append(row); continue  # the columns are not known yet
+            if rows is None and p.error:
+                held.append(row)
+                continue  # the columns are not known yet
             if rows is None: rows = _WRITERS[out.suffix](part, ['item', *(k for k in row if k not in ('item','error')), 'error'], False)
             for o in (*held, row): rows.write(o)
             held = []

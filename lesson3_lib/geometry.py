@@ -386,7 +386,9 @@ def pixel(self:ImagePoints, func:Callable, *args, **kwargs) -> ImagePoints:
 
 # %% ../nbs/04c_geometry.ipynb #bebdfcae
 @patch(as_prop=True)
-def logit_px(self:Image) -> Tensor: "The pixels on the logit scale: 0 is half grey."; return torch.logit(self.px, 1e-7)
+def logit_px(self:Image) -> Tensor:
+    "The pixels on the logit scale: 0 is half grey."
+    return torch.logit(self.px, 1e-7)
 
 @patch
 def lighting(self:Image,

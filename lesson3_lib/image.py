@@ -282,7 +282,9 @@ class Image(ItemBase):
     shape  = property(lambda self: torch.Size((self._sync().channels, *self.size)), doc="(channels, height, width)")
     device = property(lambda self: self.px.device, doc="Where `data` is.")
 
-    def clone(self) -> 'Image': "A copy whose pixels can be changed alone."; return self._with(self._sync())
+    def clone(self) -> 'Image':
+        "A copy whose pixels can be changed alone."
+        return self._with(self._sync())
     def pack(self):
         "The compact form in which this picture travels to the device, and the function which opens a batch of it there."
         a = self.array

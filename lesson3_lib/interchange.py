@@ -113,7 +113,9 @@ def to_onnx(self:Learner,
     with _portable(self, size, activ, normalize) as (net,example), atomic_write(fn) as tmp:
         torch.onnx.export(net, (example,), tmp, dynamo=True, dynamic_shapes=({0:torch.export.Dim('batch')},), input_names=['image'], output_names=['prediction'], external_data=False, verbose=False)
         graph = onnx.load(tmp)
-        for node in graph.graph.node: del node.metadata_props[:]; node.doc_string = ''  # names and lines of source files
+        for node in graph.graph.node:
+            del node.metadata_props[:]
+            node.doc_string = ''  # names and lines of source files
         onnx.helper.set_model_props(graph, _about(self, example, activ, normalize))
         onnx.save(graph, tmp)
         if check: _compare(_onnx_says(tmp), net, example, atol, 'onnxruntime')

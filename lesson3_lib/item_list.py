@@ -160,7 +160,9 @@ class ItemList:
     def __len__(self) -> int: return len(self.items) if self.items.ndim else 1
     def __getattr__(self, k):
         raise AttributeError(f"{type(self).__name__} has no `{k}`." + (_STEPS if k in ('transform','add_test','add_test_folder','databunch') else ''))
-    def get(self, i:int): "Input `i`; override it to read a file, cut a window, ..."; return self.items[i]
+    def get(self, i:int):
+        "Input `i`; override it to read a file, cut a window, ..."
+        return self.items[i]
     def new(self, items:Iterable, processor=None, **kwargs) -> 'ItemList':
         "A list of this kind over `items`. `processor`: what prepares them; by default that of this list."
         kept = {k:getattr(self, k) for k in self.copy_new if k not in kwargs}

@@ -103,7 +103,9 @@ class LabelList(Dataset):
         "From here on the data set holds just `item`, until `clear_item`, or the end of a `with` that begins so: how single predictions are made."
         self.item = self.x.process_one(item)
         return _Held(self)
-    def clear_item(self): "Hold all items again."; self.item = None
+    def clear_item(self):
+        "Hold all items again."
+        self.item = None
 
     def filter_by_func(self, func:Callable) -> 'LabelList':
         "Leave out the pairs for which `func(x, y)` is true."

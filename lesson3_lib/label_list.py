@@ -102,7 +102,9 @@ class CategoryListBase(ItemList):
         self.classes,self.filter_missing_y = classes,True
         self.copy_new.append('classes')
     @property
-    def c(self) -> int: "How many outputs a model needs: one per class."; return len(self.classes)
+    def c(self) -> int:
+        "How many outputs a model needs: one per class."
+        return len(self.classes)
     def new(self, items, classes=None, **kwargs):
         "A list like this one over `items`, with the same `classes` unless others are given."
         return super().new(items, classes=ifnone(classes, self.classes), **kwargs)

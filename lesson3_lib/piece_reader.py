@@ -25,7 +25,9 @@ class _Numbered(dict):
         self.count += 1
         return i
     def numbers(self, strings:Iterable[str]) -> np.ndarray: return np.array(list(map(self.__getitem__, strings)), dtype=np.int64)
-    def take_new(self) -> list[str]: new,self.new = self.new,[]; return new
+    def take_new(self) -> list[str]:
+        new,self.new = self.new,[]
+        return new
     def forget(self, n:int):
         "Forget strings with numbers from `n` on."
         while self[next(reversed(self))] >= n: self.popitem()
@@ -40,7 +42,9 @@ class _Column:
         self.data[self.n:n] = values
         self.n = n
     def __getitem__(self, i): return self.data[:self.n][i]
-    def forget(self, n:int): self.n = min(n, self.n); self.data = self.data[:max(self.n, 1)].copy()
+    def forget(self, n:int):
+        self.n = min(n, self.n)
+        self.data = self.data[:max(self.n, 1)].copy()
 
 class _Rows:
     "Rows of numbers of different lengths, in one array."
@@ -80,7 +84,9 @@ class Reader:
         "All tokens that were met, in the order of their numbers."
         return list(self.ids)
     @property
-    def full(self) -> bool: "Whether there are so many words that it is time for a new reader."; return self.ids.count > 2**18
+    def full(self) -> bool:
+        "Whether there are so many words that it is time for a new reader."
+        return self.ids.count > 2**18
     def read(self,
         texts:Sequence[str], # any number of texts
     ) -> tuple[np.ndarray,np.ndarray]: # int64: word numbers of all texts one behind the other, and how many each has

@@ -104,7 +104,9 @@ class PixelCache:
         except OSError: pass # a full disk makes nothing wrong, only slow
 
     @property
-    def nbytes(self) -> int: "Bytes on disk."; return sum(o.stat().st_size for o in self.folder.iterdir())
+    def nbytes(self) -> int:
+        "Bytes on disk."
+        return sum(o.stat().st_size for o in self.folder.iterdir())
     def __repr__(self): return f"PixelCache of {self.nbytes/1e6:.1f} MB in {sum(1 for _ in self.folder.iterdir())} files"
 
 def _remove(folder:Path, owner:int):

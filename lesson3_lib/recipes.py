@@ -250,7 +250,9 @@ def _results_picture(
         for i in range(n):
             x,y = ds[i]
             said = learn.predict(ds.x.items[i])[0]
-            if not over: x.show(ax=axs[i], title='\n'.join(textwrap.fill(f'{k}: {v}'.replace(';', ', '), 48) for k,v in (('is', y), ('said', said)))); continue
+            if not over:
+                x.show(ax=axs[i], title='\n'.join(textwrap.fill(f'{k}: {v}'.replace(';', ', '), 48) for k,v in (('is', y), ('said', said))))
+                continue
             for ax,label,title in ((axs[2*i], y, 'is'), (axs[2*i+1], said, 'said')):
                 x.show(ax=ax, y=label, title=title)
                 ax.set(xlim=(-0.5, x.size[1]-0.5), ylim=(x.size[0]-0.5, -0.5))  # a point outside does not widen the picture

@@ -31,7 +31,9 @@ class Limits:
 
 class Refused(Exception):
     "A request that gets no answer: its HTTP status, and why, for a person to read: `status`, `why`."
-    def __init__(self, status:int, why:str): super().__init__(why); self.status,self.why = status,why
+    def __init__(self, status:int, why:str):
+        super().__init__(why)
+        self.status,self.why = status,why
 
 _LOCAL = {'127.0.0.1', 'localhost', '::1'}
 
@@ -72,7 +74,9 @@ class Answering:
         return predict_many(self.learn, questions)
 
     @property
-    def explains(self) -> bool: "Whether it can weigh the words of a text."; return (self.takes, self.says) == ('text', 'class')
+    def explains(self) -> bool:
+        "Whether it can weigh the words of a text."
+        return (self.takes, self.says) == ('text', 'class')
 
     def about(self) -> dict:
         "What this learner takes and says, for the page and for programs."
@@ -201,7 +205,9 @@ def open_port(
     if not 0 <= port < 65536: raise ValueError(f"A port is a number from 0 to 65535, got {port}.")
     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try: s.bind(('127.0.0.1', port)); s.listen()
+    try:
+        s.bind(('127.0.0.1', port))
+        s.listen()
     except OSError as e:
         s.close()
         if e.errno == errno.EADDRINUSE:

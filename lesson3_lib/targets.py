@@ -181,7 +181,9 @@ def scale_flow(
     return FlowField(flow.size, flow.flow/half - 1 if to_unit else (flow.flow+1)*half)
 
 # %% ../nbs/04b_targets.ipynb #33e68950
-def unpack_points(b:Tensor) -> Tensor: "Points travel as they are. `b`: a batch (n, k, 2)."; return b
+def unpack_points(b:Tensor) -> Tensor:
+    "Points travel as they are. `b`: a batch (n, k, 2)."
+    return b
 
 class ImagePoints(Image):
     "Points over an image: `data` float32 (n, 2), each (y, x) in [-1, 1]."
@@ -202,7 +204,9 @@ class ImagePoints(Image):
     def clone(self): return self._with_points(self._xy.clone(), self._size)
 
     @property
-    def flow(self) -> FlowField: "Size and points (x, y) in [-1, 1]."; return FlowField(self._size, self._xy)
+    def flow(self) -> FlowField:
+        "Size and points (x, y) in [-1, 1]."
+        return FlowField(self._size, self._xy)
     px     = property(lambda self: self._xy.flip(1).float(), doc="The same as `data`.")
     data   = property(lambda self: self.px, doc="Points (n, 2), y first, in [-1, 1].")
     obj    = property(lambda self: self.px)

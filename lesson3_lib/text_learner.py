@@ -238,7 +238,9 @@ def decode_spec_tokens(
     "`xxmaj film` is Film, `xxup tv` is TV, `xxrep 4 !` is !!!!, `xxwrep 3 very` is very very very."
     out,it = [],iter(tokens)
     for t in it:
-        if t not in (TK_MAJ,TK_UP,TK_REP,TK_WREP): out.append(t); continue
+        if t not in (TK_MAJ,TK_UP,TK_REP,TK_WREP):
+            out.append(t)
+            continue
         arg = next(it, '')
         if   t==TK_MAJ: out.append(arg[:1].upper()+arg[1:])
         elif t==TK_UP:  out.append(arg.upper())

@@ -144,10 +144,16 @@ class LMLabelList(EmptyLabelList):
         super().__init__(items, **kwargs)
         self.loss_func = CrossEntropyFlat()
     @property
-    def c(self) -> int: "As many outputs as there are words."; return len(self.x.vocab)
+    def c(self) -> int:
+        "As many outputs as there are words."
+        return len(self.x.vocab)
     @property
-    def classes(self) -> list[str]: "The words."; return self.x.vocab.itos
-    def analyze_pred(self, pred:Tensor, **kwargs) -> Tensor: "The likeliest word at each place. `pred`: (words, vocabulary)."; return pred.argmax(-1)
+    def classes(self) -> list[str]:
+        "The words."
+        return self.x.vocab.itos
+    def analyze_pred(self, pred:Tensor, **kwargs) -> Tensor:
+        "The likeliest word at each place. `pred`: (words, vocabulary)."
+        return pred.argmax(-1)
     def reconstruct(self, t:Tensor, x:Text|None=None) -> Text:
         "The text of the numbers `t`; `x` is not needed."
         return self.x.reconstruct(torch.as_tensor(t)) if torch.as_tensor(t).ndim else Text([])

@@ -57,7 +57,9 @@ class LanguageModelPreLoader:
         self.epoch,self._peeks = 0,0
 
     @property
-    def store(self) -> TokenStore: "The documents."; return self.dataset if isinstance(self.dataset, TokenStore) else self.dataset.items
+    def store(self) -> TokenStore:
+        "The documents."
+        return self.dataset if isinstance(self.dataset, TokenStore) else self.dataset.items
     @property
     def batch_size(self) -> int:
         "How many streams are read side by side."

@@ -127,7 +127,9 @@ class Texts:
         "`span` moved to where the file may be cut."
         cutter,size = _Cutter(ifnone(self.tokenizer, Tokenizer()), min(2**16, self.part_size//4)),os.path.getsize(fn)
         with open(fn, 'rb') as f:
-            def part(a, b): f.seek(a); return f.read(b-a)
+            def part(a, b):
+                f.seek(a)
+                return f.read(b-a)
             return tuple(at if at in (0,size) else cutter.cut(part, at, size, lambda o: o.decode(self.enc, 'ignore')) for at in span)
 
     def mark(self, t:str|list[str], first:bool=True, last:bool=True) -> str:

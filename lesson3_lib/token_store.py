@@ -44,9 +44,13 @@ class TokenStore:
         "(number of documents,)"
         return (len(self),)
     @property
-    def total(self) -> int: "Tokens of all documents together."; return int(self.lens.sum())
+    def total(self) -> int:
+        "Tokens of all documents together."
+        return int(self.lens.sum())
     @property
-    def is_mapped(self) -> bool: "Whether `ids` is a file that is mapped into memory."; return isinstance(self.ids, np.memmap)
+    def is_mapped(self) -> bool:
+        "Whether `ids` is a file that is mapped into memory."
+        return isinstance(self.ids, np.memmap)
 
     def __getitem__(self, i):
         "A document for an integer (an int32 view, or a list of words); a store of some documents for a slice, mask or indices."

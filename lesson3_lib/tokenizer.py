@@ -144,7 +144,9 @@ class BaseTokenizer:
     def __init__(self,
         lang:str='en', # language of the texts
     ): self.lang = lang
-    def tokenizer(self, t:str) -> list[str]: "The tokens of `t`."; return t.split(' ')
+    def tokenizer(self, t:str) -> list[str]:
+        "The tokens of `t`."
+        return t.split(' ')
     def add_special_cases(self, toks:Sequence[str]): "Tokens that must never be cut. `toks`: the tokens."
 
     def split_pieces(self,

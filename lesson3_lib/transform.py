@@ -58,7 +58,10 @@ def seeded_globally(seed:int):
     states = random.getstate(),np.random.get_state(),torch.get_rng_state()
     random.seed(seed); np.random.seed(seed % 2**32); torch.random.default_generator.manual_seed(seed)
     try: yield
-    finally: random.setstate(states[0]); np.random.set_state(states[1]); torch.set_rng_state(states[2])
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 # %% ../nbs/05_transform.ipynb #de359f52
 class Transform:

@@ -189,4 +189,6 @@ def unet_learner(
     return learn
 
 @patch(as_prop=True)
-def unet(self:Models): "This module, where the course's notebooks look for it: `models.unet.DynamicUnet`."; return importlib.import_module('lesson3_lib.unet')
+def unet(self:Models):
+    "This module, where the course's notebooks look for it: `models.unet.DynamicUnet`."
+    return importlib.import_module('lesson3_lib.unet')

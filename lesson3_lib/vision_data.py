@@ -136,7 +136,9 @@ class ImageList(ItemList):
 ImageItemList = ImageList  # its name in the first notebooks of the course
 
 # %% ../nbs/06_vision_data.ipynb #776aa3d2
-def grid_rows(n:int) -> int: "Rows of a square grid for `n` pictures."; return max(math.ceil(math.sqrt(n)), 1)
+def grid_rows(n:int) -> int:
+    "Rows of a square grid for `n` pictures."
+    return max(math.ceil(math.sqrt(n)), 1)
 
 def fit_titles(
     axs, # axes of one figure
@@ -187,7 +189,9 @@ def show_xyzs(self:ImageList,
         fit_titles(axs)
     else:
         axs = subplots(len(xs), 2, imgsize, figsize, title='Ground truth/Predictions', weight='bold', size=14)
-        for (left,right),x,y,z in zip(axs, xs, ys, zs): x.show(ax=left, y=y, **kwargs); x.show(ax=right, y=z, **kwargs)
+        for (left,right),x,y,z in zip(axs, xs, ys, zs):
+            x.show(ax=left, y=y, **kwargs)
+            x.show(ax=right, y=z, **kwargs)
         axs.flat[0].figure.tight_layout()
     return axs.flat[0].figure if return_fig else None
 

@@ -231,7 +231,9 @@ class ImageImageList(ImageList):
     def show_xys(self, xs, ys, imgsize=4, figsize=None, return_fig=None, **kwargs):
         "Input and target, side by side."
         axs = subplots(len(xs), 2, imgsize, figsize)
-        for (left,right),x,y in zip(axs, xs, ys): x.show(ax=left, **kwargs); y.show(ax=right, **kwargs)
+        for (left,right),x,y in zip(axs, xs, ys):
+            x.show(ax=left, **kwargs)
+            y.show(ax=right, **kwargs)
         axs.flat[0].figure.tight_layout()
         return axs.flat[0].figure if return_fig else None
     def show_xyzs(self, xs, ys, zs, imgsize=4, figsize=None, return_fig=None, **kwargs):

@@ -39,9 +39,13 @@ class Vocab:
     __hash__ = object.__hash__
     def __repr__(self): return f"Vocab of {len(self)}: {' '.join(self.itos[:12])}{' ...' if len(self) > 12 else ''}"
     def __getstate__(self): return {'itos':self.itos}
-    def __setstate__(self, state): self.itos = state['itos']; self._index()
+    def __setstate__(self, state):
+        self.itos = state['itos']
+        self._index()
 
-    def numericalize(self, t:Iterable[str]) -> list[int]: "The numbers of the tokens `t`."; return [self.stoi[w] for w in t]
+    def numericalize(self, t:Iterable[str]) -> list[int]:
+        "The numbers of the tokens `t`."
+        return [self.stoi[w] for w in t]
     def textify(self,
         nums:Iterable[int],   # numbers of tokens
         sep:str|None=' ',     # between tokens; None gives the list of them
@@ -106,7 +110,9 @@ def _pickled_words(data, name):
             elif o in ('BINGET','LONG_BINGET','GET'): stack.append(memo[arg])
             elif o=='LIST':
                 at = len(stack)-1-stack[::-1].index(mark); stack[at:] = [stack[at+1:]]
-            elif o=='APPEND': word = stack.pop(); stack[-1].append(word)
+            elif o=='APPEND':
+                word = stack.pop()
+                stack[-1].append(word)
             elif o=='APPENDS':
                 at = len(stack)-1-stack[::-1].index(mark); stack[at-1].extend(stack[at+1:]); del stack[at:]
             elif o=='STOP': break

@@ -185,7 +185,9 @@ def kept_memory(
     """Inside, memory that tensors on the CPU leave is kept for those that follow; after the last who wants it, it goes back to the system.
 
     With GNU's C library, that is on most Linux systems; elsewhere, and for other devices, nothing changes."""
-    if _MALLOC_TRIM is None or torch.device(device or 'cpu').type != 'cpu': yield; return
+    if _MALLOC_TRIM is None or torch.device(device or 'cpu').type != 'cpu':
+        yield
+        return
     _Holders.add(1)
     try: yield
     finally: _Holders.add(-1)
