@@ -172,7 +172,8 @@ def _follow_model(self:Learner):
     added = [k for k,p in self.model.named_parameters() if p.requires_grad and id(p) not in grouped]
     if added:
         leaves,groups = flatten_model(self.model),[[] for _ in self.layer_groups]
-        known = [next((grouped[id(p)] for p in l.parameters() if id(p) in grouped), None) for l in leaves]
+        same = {id(l):i for i,g in enumerate(self.layer_groups) for l in flatten_model(g)}
+        known = [next((grouped[id(p)] for p in l.parameters() if id(p) in grouped), same.get(id(l))) for l in leaves]
         last = max((i for i,o in enumerate(known) if o is not None), default=-1)
         at = next((o for o in known if o is not None), 0)
         for i,(l,o) in enumerate(zip(leaves, known)):
