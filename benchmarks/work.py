@@ -316,7 +316,7 @@ def clas(lib, path, half=False, bs=8):
         from fastai.text.all import AWD_LSTM, TextDataLoaders, text_classifier_learner
         data = TextDataLoaders.from_df(df, path=path, text_col='text', label_col='label', valid_pct=0.1, seed=42, bs=bs, seq_len=70)
         learn = text_classifier_learner(data, AWD_LSTM, drop_mult=0.5, pretrained=False, seq_len=70, max_len=70*20)
-    return batches_rate(lib, learn, half, bs, 'documents/s', n=2)
+    return batches_rate(lib, learn, half, bs, 'documents/s', n=3)
 
 # ---------------------------------------------------------------- looking, asking, starting
 
