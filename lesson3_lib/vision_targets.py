@@ -111,7 +111,7 @@ class SegmentationLabelList(ImageList):
         n:int=8, # how many are read
     ):
         "Look at `n` masks, and whether all files are there: trouble is better found now. Raises `FileNotFoundError` or `ValueError`."
-        if all(isinstance(o, (str,os.PathLike)) for o in self.items):
+        if type(self).open is SegmentationLabelList.open and all(isinstance(o, (str,os.PathLike)) for o in self.items): # with another `open` they may be anything
             missing = missing_files(self.items)
             if missing:
                 raise FileNotFoundError(f"{len(missing)} of {len(self)} masks are not on disk, the first is {self.items[missing[0]]} for the image "
