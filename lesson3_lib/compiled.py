@@ -24,7 +24,7 @@ def _needs_compiler(device:str, backend) -> str|None:
 @patch
 def compile(self:Learner,
     mode:str|None=None,         # 'default', 'reduce-overhead' or 'max-autotune', as in `torch.compile`
-    dynamic:bool|None=None,     # programs for any size of batch; None: for the first size, and for any once a second one comes
+    dynamic:bool|None=None,     # True: a program is for all sizes of batch that run the same way, so there are a few (see the exercise); None: the first is for its size alone; False: one a size
     fullgraph:bool=False,       # raise an error where a part of the model cannot be compiled, instead of running it as it is
     backend:str|Callable='inductor', # what makes the programs
 ) -> Learner:

@@ -20,7 +20,7 @@ from .core import atomic_write
 from .data_block import ItemList, LabelList, LabelLists
 from .learner import Learner, bare_model
 from .losses import FlattenedLoss
-from .model_file import BUILDERS, ExportError, build_model, check_sides, from_library, load_weights, name_of, trusted, weights_of
+from .model_file import BUILDERS, ExportError, build_model, check_names, check_sides, from_library, load_weights, name_of, trusted, weights_of
 from . import prediction  # learn.predict, learn.get_preds
 from .saved_data import list_state, make_list, plain
 from .sealed import parse_json, read_sealed, short
@@ -58,6 +58,7 @@ def _data_recipe(data) -> dict:
     if data.norm is not None:
         kw = data.norm.keywords
         norm = {k:plain(v.tolist() if isinstance(v, Tensor) else v) for k,v in kw.items()}
+    check_names(ds.x, ds.y)
     return {'x':list_state(ds.x[[]]), 'y':list_state(ds.y[[]]), 'tfms':[t.spec() for t in ds.tfms or []], 'tfm_y':ds.tfm_y,
             'tfmargs':{k:plain(v) for k,v in ds.tfmargs.items()}, 'norm':norm}
 
@@ -66,7 +67,7 @@ def export(self:Learner,
     file:str|Path='export.zip', # name in the learner's folder; whatever its ending, it holds no pickle
     destroy:bool=False,         # free the learner afterwards
 ) -> Path:
-    "Write what prediction needs, and return where. Raises `TypeError` where something of it is not plain data."
+    "Write what prediction needs, and return where. Raises `TypeError` where something of it is not plain data, `ExportError` where two classes or words have one name."
     from safetensors.torch import save
     tensors,shared = weights_of(bare_model(self.model))
     recipe = {'format':EXPORT_FORMAT, 'made_with':{'lesson3_lib':__version__, 'torch':torch.__version__, 'python':platform.python_version()},
@@ -181,6 +182,7 @@ def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
     classes = getattr(y, 'classes', None)
     if classes is not None and not (isinstance(classes, (list,tuple,np.ndarray)) and all(isinstance(o, (str,int,float,np.generic)) for o in classes)):
         raise ExportError("Its classes are no list of names: it is damaged.")
+    check_names(x, y)
     for name in x.demands():
         raise ExportError(f"The export uses a function that is not part of this library: {short(name)!r}. "
                           f"Pass it in `load_learner(..., trust=[{short(name)}])`.")
