@@ -3,10 +3,10 @@
     python .ci/lesson.py                          # every chapter of the lesson, on drawn data
     LESSON3_ARCHIVES=folder python .ci/lesson.py planet --out results
 """
-import argparse, base64, json, os, shutil, sys, time
+import argparse, base64, os, shutil, sys, time
 from pathlib import Path
 
-from common import NBS, ROOT, chapters, mins, n_cpus, page_name, quiet_env
+from common import ROOT, chapters, mins, n_cpus, page_name, quiet_env
 
 LESSON = 'planet camvid head_pose imdb'.split()
 

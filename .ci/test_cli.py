@@ -1,5 +1,5 @@
 """The command `lesson3` as a shell runs it: exit codes, quick help, sentences instead of tracebacks, ctrl-C. Ends with `N passed, N failed`."""
-import os, shutil, signal, socket, subprocess, sys, tempfile, time
+import shutil, signal, socket, subprocess, sys, tempfile, time
 from pathlib import Path
 
 from common import BIN, ROOT, n_cpus, quiet_env

@@ -8,7 +8,6 @@ __all__ = ['bb_pad_collate', 'ObjectCategoryProcessor', 'ObjectCategoryList', 'O
 # %% ../nbs/06c_boxes.ipynb #52fd5ae2
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 

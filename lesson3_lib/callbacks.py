@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 
 from .callback import Callback, batch_len
-from .core import atomic_write, in_notebook, item_rng, map_tensors, rank_distrib
+from .core import atomic_write, bare_func, in_notebook, item_rng, map_tensors, rank_distrib
 from .data_block import CategoryList
 from .layers import set_bn_eval
 from .learner import Learner
@@ -215,13 +215,18 @@ class GradientClipping(LearnerCallback):
         self.learn.opt.unscale()
         nn.utils.clip_grad_norm_(self.learn.model.parameters(), self.clip)
 
+def _in_every_fit(learn:Learner, cls:type, **kwargs) -> Learner:
+    "Make a `cls` for each fit of `learn` from now on, in place of one that was wanted before."
+    others = [f for f in learn.callback_fns if bare_func(f) is not cls]
+    learn.callback_fns = [*others, partial(cls, **kwargs)]
+    return learn
+
 @patch
 def clip_grad(self:Learner,
     clip:float=0.1 # the longest gradient that is allowed
 ) -> Learner:
     "Clip gradients in every fit from now on."
-    self.callback_fns = [f for f in self.callback_fns if getattr(f, 'func', f) is not GradientClipping] + [partial(GradientClipping, clip=clip)]
-    return self
+    return _in_every_fit(self, GradientClipping, clip=clip)
 
 # %% ../nbs/10b_callbacks.ipynb #b1537569
 class AccumulateScheduler(LearnerCallback):
@@ -321,8 +326,7 @@ def mixup(self:Learner,
     stack_y:bool=True,  # mix losses where targets are class indices
 ) -> Learner:
     "Train on mixtures in every fit from now on."
-    self.callback_fns = [f for f in self.callback_fns if getattr(f, 'func', f) is not MixUpCallback] + [partial(MixUpCallback, alpha=alpha, stack_x=stack_x, stack_y=stack_y)]
-    return self
+    return _in_every_fit(self, MixUpCallback, alpha=alpha, stack_x=stack_x, stack_y=stack_y)
 
 mixup,clip_grad = Learner.mixup,Learner.clip_grad  # the course also calls them as functions of a learner
 

@@ -17,6 +17,7 @@ from .core import gather_distrib, num_distrib, once, rank_distrib
 from .finder import random_state, set_random_state
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .recorder import LearnerCallback
+from .sealed import short
 
 # %% ../nbs/11a_checkpoint.ipynb #f0b871ca
 class CheckpointCallback(LearnerCallback):
@@ -115,7 +116,7 @@ def _following(file:Path):
     "Within `with`, an error is the fault of the checkpoint in `file`."
     try: yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as e:
-        raise ValueError(f"{file} is damaged, or of another version ({type(e).__name__}: {str(e)[:200]}). Delete it, or begin anew with `resume=False`.") from e
+        raise ValueError(f"{file} is damaged, or of another version ({type(e).__name__}: {short(e)}). Delete it, or begin anew with `resume=False`.") from e
 
 @patch
 def _read(self:CheckpointCallback) -> dict:

@@ -39,27 +39,36 @@ def _training_options(p:argparse.ArgumentParser, epochs=True):
     own.add_argument('--delim', help='between the labels of one picture, where it has several')
 
 # %% ../nbs/43b_cli.ipynb #348d5a91
-def _make_parser() -> argparse.ArgumentParser:
-    "The commands and their options."
-    parser = argparse.ArgumentParser('lesson3', description='Lesson 3 from the command line: train, find learning rates, predict, serve.', formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     epilog="A first walk:\n  lesson3 doctor\n  lesson3 run planet --epochs 1 --out planet\n  lesson3 serve planet/export.zip\n\n`lesson3 COMMAND --help` tells more of each.")
-    parser.add_argument('--version', action='store_true', help='say the version, and end')
-    commands = parser.add_subparsers(title='commands', metavar='COMMAND')
+def _command(commands, name:str, func, help:str, *examples:str, note:str='') -> argparse.ArgumentParser:
+    "A command of the parser: what runs it, a line of help, examples to copy, and a last word."
+    shown = 'Examples:\n' + '\n'.join(f'  {o}' for o in examples) + (f'\n\n{note}' if note else '')
+    p = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.', epilog=shown,
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.set_defaults(func=func)
+    p.add_argument('--debug', action='store_true', help='show the traceback of an error')
+    return p
 
-    def command(name, func, help, epilog):
-        p = commands.add_parser(name, help=help, description=help[0].upper()+help[1:]+'.', epilog='Examples:\n'+epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
-        p.set_defaults(func=func)
-        p.add_argument('--debug', action='store_true', help='show the traceback of an error')
-        return p
-
-    p = command('run', _run_lesson, 'train a lesson; leaves an export, records (csv) and pictures', "  lesson3 run planet\n  lesson3 run camvid --real --epochs 8 --out streets\n"
-                "  lesson3 run own --path birds                       # a folder for each class\n  lesson3 run own --path shots --csv tags.csv --folder jpg --delim ' '")
+def _add_training(commands):
+    "`run` and `find-lr`."
+    p = _command(commands, 'run', _run_lesson, 'train a lesson; leaves an export, records (csv) and pictures',
+                 'lesson3 run planet',
+                 'lesson3 run camvid --real --epochs 8 --out streets',
+                 'lesson3 run own --path birds                       # a folder for each class',
+                 "lesson3 run own --path shots --csv tags.csv --folder jpg --delim ' '")
     _training_options(p)
-    p = command('find-lr', _find_lr, 'try learning rates, print the advice and save the plot', "  lesson3 find-lr planet\n  lesson3 find-lr own --path birds --arch resnet34")
+    p = _command(commands, 'find-lr', _find_lr, 'try learning rates, print the advice and save the plot',
+                 'lesson3 find-lr planet',
+                 'lesson3 find-lr own --path birds --arch resnet34')
     _training_options(p, epochs=False)
     p.add_argument('--num-it', type=_positive, default=60, help='batches to try (60)')
 
-    p = command('data', None, 'list, fetch, draw and credit data sets', "  lesson3 data list\n  lesson3 data get planet_sample\n  lesson3 data cite camvid\n  lesson3 data draw imdb --n 500 --out data")
+def _add_data(commands):
+    "`data` and its actions."
+    p = _command(commands, 'data', None, 'list, fetch, draw and credit data sets',
+                 'lesson3 data list',
+                 'lesson3 data get planet_sample',
+                 'lesson3 data cite camvid',
+                 'lesson3 data draw imdb --n 500 --out data')
     actions = p.add_subparsers(title='actions', metavar='ACTION', required=True)
     def action(name, func, help):
         a = actions.add_parser(name, help=help, description=help)
@@ -67,12 +76,24 @@ def _make_parser() -> argparse.ArgumentParser:
         a.add_argument('--debug', action='store_true', help=argparse.SUPPRESS)
         return a
     action('list', _data_list, 'the sets of the course: their names, sizes, and which are here')
-    action('get', _data_get, 'fetch a set (from LESSON3_ARCHIVES, or the network) and unpack it').add_argument('name', help="as in `lesson3 data list`: 'planet_sample'")
-    a = action('cite', _data_cite, 'who made a set, and what to cite'); a.add_argument('name'); a.add_argument('--bibtex', action='store_true', help='as BibTeX')
-    a = action('draw', _data_draw, 'draw a sample set in the layout of the real one'); a.add_argument('name', choices=DRAWN)
-    a.add_argument('--n', type=_positive, help='how many items'); a.add_argument('--seed', type=int, default=0); a.add_argument('--out', type=Path, help='folder to put it in (default: the data folder)')
+    a = action('get', _data_get, 'fetch a set (from LESSON3_ARCHIVES, or the network) and unpack it')
+    a.add_argument('name', help="as in `lesson3 data list`: 'planet_sample'")
+    a = action('cite', _data_cite, 'who made a set, and what to cite')
+    a.add_argument('name')
+    a.add_argument('--bibtex', action='store_true', help='as BibTeX')
+    a = action('draw', _data_draw, 'draw a sample set in the layout of the real one')
+    a.add_argument('name', choices=DRAWN)
+    a.add_argument('--n', type=_positive, help='how many items')
+    a.add_argument('--seed', type=int, default=0)
+    a.add_argument('--out', type=Path, help='folder to put it in (default: the data folder)')
 
-    p = command('predict', _predict, 'predict files, or all of a folder, with an exported learner', "  lesson3 predict export.zip tile.jpg\n  lesson3 predict export.zip tiles/ --out preds.csv\n  lesson3 predict export.zip review.txt")
+# %% ../nbs/43b_cli.ipynb #7b21f6d3
+def _add_exports(commands):
+    "`predict` and `serve`, which take an exported learner."
+    p = _command(commands, 'predict', _predict, 'predict files, or all of a folder, with an exported learner',
+                 'lesson3 predict export.zip tile.jpg',
+                 'lesson3 predict export.zip tiles/ --out preds.csv',
+                 'lesson3 predict export.zip review.txt')
     p.add_argument('export', type=Path, help='from `learn.export()` or `lesson3 run`')
     p.add_argument('items', nargs='+', type=Path, metavar='FILE_OR_FOLDER', help='pictures, or texts (.txt); of folders, all below them')
     p.add_argument('--out', type=Path, default=Path('predictions.csv'), help='table to write, .csv or .parquet (predictions.csv)')
@@ -80,13 +101,32 @@ def _make_parser() -> argparse.ArgumentParser:
     p.add_argument('--resume', action='store_true', help='go on with a table that was cut short')
     p.add_argument('--thresh', type=float, default=0.5, help='a tag is said from this probability on (0.5)')
 
-    p = command('serve', _serve_export, 'a page in the browser and a JSON endpoint for an exported learner', "  lesson3 serve export.zip\n  lesson3 serve export.zip --port 0        # any free port\n\nAn export with a network of your own needs it: in Python, lesson3_lib.serve.serve('export.zip', arch=my_net).")
+    p = _command(commands, 'serve', _serve_export, 'a page in the browser and a JSON endpoint for an exported learner',
+                 'lesson3 serve export.zip',
+                 'lesson3 serve export.zip --port 0        # any free port',
+                 note="An export with a network of your own needs it: in Python, lesson3_lib.serve.serve('export.zip', arch=my_net).")
     p.add_argument('export', type=Path, help='from `learn.export()` or `lesson3 run`')
     p.add_argument('--port', type=int, default=8000, help='at 127.0.0.1; 0 for any free one (8000)')
     p.add_argument('--bs', type=_positive, default=16, help='items of one forward pass, at most (16)')
     p.add_argument('--max-mb', type=_positive, default=20, help='largest upload (20)')
 
-    p = command('doctor', _doctor, 'versions, device, speed, data: what is here, what is missing', "  lesson3 doctor\n  lesson3 doctor --no-speed")
+def _make_parser() -> argparse.ArgumentParser:
+    "The commands and their options."
+    parser = argparse.ArgumentParser('lesson3', description='Lesson 3 from the command line: train, find learning rates, predict, serve.',
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="A first walk:\n"
+                                            "  lesson3 doctor\n"
+                                            "  lesson3 run planet --epochs 1 --out planet\n"
+                                            "  lesson3 serve planet/export.zip\n\n"
+                                            "`lesson3 COMMAND --help` tells more of each.")
+    parser.add_argument('--version', action='store_true', help='say the version, and end')
+    commands = parser.add_subparsers(title='commands', metavar='COMMAND')
+    _add_training(commands)
+    _add_data(commands)
+    _add_exports(commands)
+    p = _command(commands, 'doctor', _doctor, 'versions, device, speed, data: what is here, what is missing',
+                 'lesson3 doctor',
+                 'lesson3 doctor --no-speed')
     p.add_argument('--no-speed', action='store_true', help='leave out the measurements')
     return parser
 
@@ -101,11 +141,12 @@ def _settings(args):
 
 def _run_lesson(args):
     "`lesson3 run`"
+    from lesson3_lib.metrics import metric_name
     from lesson3_lib.recipes import run
     recipe,s,out = _settings(args)
     print(f"{recipe.name}: {recipe.what}", flush=True)
     learn = run(recipe, s, out, lambda o: print(o, flush=True))
-    names = ['loss', *(getattr(getattr(m, 'func', m), '__name__', type(m).__name__) for m in learn.metrics)]
+    names = ['loss', *map(metric_name, learn.metrics)]
     print('\non the validation set: ' + ', '.join(f'{k} {float(v):.4g}' for k,v in zip(names, learn.validate())))
     print(f"in {out}: " + ', '.join(sorted(o.name for o in out.iterdir() if o.is_file())))
     print(f"look at it: lesson3 serve {out/'export.zip'}")
@@ -227,7 +268,8 @@ def main(
         known = isinstance(e, (ValueError, TypeError, KeyError, OSError, ImportError))
         said = str(e.args[0]) if isinstance(e, KeyError) and e.args else str(e)
         if isinstance(e, OSError) and e.strerror and not e.filename: said = e.strerror
-        print(f"lesson3: {said}" if known else f"lesson3: something went wrong that should not: {type(e).__name__}: {said}\n(`--debug` shows where)", file=sys.stderr)
+        if not known: said = f"something went wrong that should not: {type(e).__name__}: {said}\n(`--debug` shows where)"
+        print(f"lesson3: {said}", file=sys.stderr)
         return 1
 
 if __name__ == '__main__' and '__file__' in globals(): sys.exit(main())  # as `python -m lesson3_lib.cli`, not in a notebook

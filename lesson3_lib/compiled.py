@@ -9,7 +9,6 @@ __all__ = []
 import os, shutil, sys
 from collections.abc import Callable
 
-from torch import nn
 from fastcore.basics import patch
 
 from .learner import Learner

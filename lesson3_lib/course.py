@@ -9,12 +9,11 @@ __all__ = ['AdamW', 'defaults', 'PathOrStr', 'Tensors', 'Rank0Tensor', 'ListOrIt
            'BoolOrTensor', 'Model', 'ModuleList', 'ParamList', 'LayerFunc', 'SplitFunc', 'LambdaFunc', 'HookFunc',
            'LossFunction', 'OptLossFunc', 'MetricFunc', 'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer',
            'OptSplitFunc', 'OptDataFrame', 'doc', 'is_listy', 'noop', 'range_of', 'tensor', 'to_np', 'even_mults',
-           'is_tuple', 'is_dict', 'is_pathlike', 'is1d', 'num_cpus', 'uniqueify', 'idx_dict', 'partition',
-           'partition_by_cores', 'chunks', 'first_el', 'recurse', 'arrays_split', 'random_split', 'find_classes',
-           'one_hot', 'try_int', 'show_some', 'compose', 'func_args', 'has_arg', 'split_kwargs_by_func',
-           'extract_kwargs', 'join_path', 'join_paths', 'loadtxt_str', 'save_texts', 'to_data', 'to_cpu', 'to_half',
-           'to_float', 'trange_of', 'range_children', 'logit', 'logit_', 'Module', 'parallel', 'progress_bar',
-           'Defaults']
+           'is_tuple', 'is_dict', 'is_pathlike', 'is1d', 'uniqueify', 'idx_dict', 'partition', 'partition_by_cores',
+           'chunks', 'first_el', 'recurse', 'arrays_split', 'random_split', 'find_classes', 'one_hot', 'try_int',
+           'show_some', 'compose', 'func_args', 'has_arg', 'split_kwargs_by_func', 'extract_kwargs', 'join_path',
+           'join_paths', 'loadtxt_str', 'save_texts', 'to_data', 'to_cpu', 'to_half', 'to_float', 'trange_of',
+           'range_children', 'logit', 'logit_', 'Module', 'parallel', 'progress_bar', 'Defaults', 'num_cpus']
 
 # %% ../nbs/00d_course.ipynb #74cb1b34
 import inspect, os
@@ -29,7 +28,7 @@ import torch
 from torch import Tensor, nn, optim
 from fastcore.basics import camel2snake, listify
 
-from .core import default_device, map_tensors, progress
+from .core import default_device, map_tensors, num_cpus, progress
 
 # %% ../nbs/00d_course.ipynb #0f1e4f1e
 def doc(
@@ -85,6 +84,8 @@ def even_mults(
     return np.array([stop]) if n == 1 else np.geomspace(start, stop, n)
 
 # %% ../nbs/00d_course.ipynb #c9f49512
+_all_ = ['num_cpus']
+
 def is_tuple(x:Any) -> bool:
     "Whether `x` is a tuple."
     return isinstance(x, tuple)
@@ -100,10 +101,6 @@ def is_pathlike(x:Any) -> bool:
 def is1d(a:Any) -> bool:
     "Whether `a` has one axis; what has no shape counts as a list, and has."
     return len(a.shape) == 1 if hasattr(a, 'shape') else True
-
-def num_cpus() -> int:
-    "How many cores this process may use."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 def uniqueify(
     x:Iterable,      # with repetitions

@@ -7,7 +7,7 @@ __all__ = ['DatasetType', 'Dataset', 'TensorDataset', 'Subset', 'SequentialSampl
            'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'check_kwargs', 'DeviceDataLoader', 'DataBunch']
 
 # %% ../nbs/02_dataset.ipynb #25c05593
-import difflib, enum, inspect, os, warnings
+import difflib, enum, inspect, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import islice
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils import data as torch_data
 from fastcore.basics import ifnone, listify, patch
 
-from .core import default_device, item_rng, map_tensors, to_detach, to_device
+from .core import default_device, item_rng, map_tensors, num_cpus, to_detach, to_device
 from .workers import Crew, one_thread
 
 # %% ../nbs/02_dataset.ipynb #c433fac7
@@ -259,11 +259,6 @@ def grab_idx(b, i:int):
     "Item `i` of the batch `b`, detached, in the structure of `b`."
     return map_tensors(lambda t: t[i].detach(), b)
 
-def _cpu_count() -> int:
-    "The cores this process may use: with several processes on this machine (`torchrun`), its part of them."
-    n = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, n//int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
-
 def _check_sizes(train_ds, bs:int, stacklevel:int=5):
     n = len(train_ds)
     if 0 < n < bs:
@@ -347,7 +342,7 @@ class DataBunch:
         "A bunch of loaders over these data sets. Warns when `bs` exceeds the training set; raises `TypeError` for an argument that is not known."
         check_kwargs(dl_kwargs, f'{cls.__name__}.create', cls.create, DataLoader.__init__)
         if not no_check: _check_sizes(train_ds, bs)
-        if num_workers is None: num_workers = 0 if hasattr(train_ds, 'batch') or type(train_ds) is torch_data.TensorDataset else min(16, _cpu_count())
+        if num_workers is None: num_workers = 0 if hasattr(train_ds, 'batch') or type(train_ds) is torch_data.TensorDataset else min(16, num_cpus())
         if seed is None: seed = int(np.random.randint(2**31))
         kw = dict(num_workers=num_workers, device=default_device(device), collate_fn=collate_fn, seed=seed, **dl_kwargs)
         load = lambda ds, **k: None if ds is None else DataLoader(ds, **{**kw, **k})

@@ -8,7 +8,6 @@ __all__ = ['MetricEvents', 'EpochMetric', 'AverageMetric', 'AccumMetric', 'Forei
 
 # %% ../nbs/07a_epoch_metrics.ipynb #62f246a2
 from copy import copy
-from functools import partial
 from typing import Any, Callable, Sequence
 
 import torch
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from fastcore.basics import camel2snake
 
+from .core import bare_func
 from .metric_functions import exp_rmspe, explained_variance, metric_name, r2_score, root_mean_squared_error
 
 # %% ../nbs/07a_epoch_metrics.ipynb #f860014c
@@ -169,9 +169,7 @@ def as_metric(
     if not callable(m):
         raise TypeError(f"{m!r} is no metric. Pass a function `(pred, targ)`, such as `accuracy` or `partial(accuracy_thresh, thresh=0.2)`, "
                         "or an object with `update`, `compute` and `reset`.")
-    func = m
-    while isinstance(func, partial): func = func.func
-    return (AccumMetric if func in (root_mean_squared_error, exp_rmspe, r2_score, explained_variance) else AverageMetric)(m)
+    return (AccumMetric if bare_func(m) in (root_mean_squared_error, exp_rmspe, r2_score, explained_variance) else AverageMetric)(m)
 
 # %% ../nbs/07a_epoch_metrics.ipynb #072411c0
 class Perplexity(EpochMetric):

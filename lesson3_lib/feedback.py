@@ -21,6 +21,7 @@ from .data_block import CategoryListBase, LabelList, LabelLists
 from .dataset import collate
 from .items import ItemBase
 from .learner import Learner, bare_model
+from .metric_functions import metric_name
 from .model_file import BUILDERS
 from . import prediction, schedule  # learn.validate, learn.fit_one_cycle
 
@@ -146,7 +147,7 @@ class FeedbackReport:
 def _look(self:Learner, dl) -> tuple[dict,Tensor|None]:
     "Loss and metrics over `dl`, and which items are right (None where that is no question of yes or no)."
     loss,*metrics = self.validate(dl)
-    names = [getattr(m, '__name__', None) or getattr(getattr(m, 'func', None), '__name__', type(m).__name__) for m in self.metrics]
+    names = [metric_name(m) for m in self.metrics]
     y = dl.dataset.y
     right = None
     if isinstance(y, CategoryListBase):

@@ -16,10 +16,10 @@ from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from fastcore.basics import patch
 
 from .callback import annealing_exp
+from .core import bare_func
 from .learner import Learner
 from .recorder import LearnerCallback, Recorder, get_ax
 
@@ -73,8 +73,7 @@ def rehearsal(
 
 def _observes(make:Callable) -> bool:
     "Whether `make` (a class or a `partial` of one) makes a callback that only watches."
-    while isinstance(make, partial): make = make.func
-    return getattr(make, '_observer', False)
+    return getattr(bare_func(make), '_observer', False)
 
 # %% ../nbs/09c_finder.ipynb #ee0c85aa
 class LRFinder(LearnerCallback):

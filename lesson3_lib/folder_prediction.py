@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from fastcore.basics import ifnone, patch
+from fastcore.basics import patch
 
-from .core import progress, to_detach
-from .dataset import DataLoader, Dataset, _cpu_count, collate, grab_idx
+from .core import num_cpus, progress, to_detach
+from .dataset import DataLoader, Dataset, collate, grab_idx
 from .learner import Learner, bare_model
 from .data_block import _needs_x, _reconstruct_y
 from .prediction import _denorm  # and learn.pred_batch
@@ -70,7 +70,7 @@ def predict_each(self:Learner,
     ds,dl,items = self.data.single_ds,self.data.single_dl,list(items)
     if getattr(ds.x, '_is_lm', False):
         raise TypeError("A language model goes on writing a text and does not judge it: use `predict(text, n_words)`, or a classifier.")
-    if num_workers is None: num_workers = min(16, _cpu_count()) if dl.collate_fn is collate and len(items) > bs else 0
+    if num_workers is None: num_workers = min(16, num_cpus()) if dl.collate_fn is collate and len(items) > bs else 0
     loader = DataLoader(_Guarded(ds, items), bs=bs, num_workers=num_workers, device=self.data.device, collate_fn=partial(_groups, collate_fn=dl.collate_fn))
     return self._answers(progress(loader, desc='predict') if pbar and not self.silent else loader, items, kwargs)
 

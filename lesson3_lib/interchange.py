@@ -10,7 +10,6 @@ import json, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from fastcore.basics import ifnone, patch

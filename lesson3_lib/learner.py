@@ -19,12 +19,13 @@ from torch import Tensor, nn, optim
 from fastcore.basics import ifnone, listify, patch
 
 from .callback import Callback, CallbackHandler, OptimWrapper, as_args, batch_len
-from .core import atomic_write, once, to_detach
+from .core import atomic_write, bare_func, once, to_detach
 from .dataset import DataBunch
 from .epoch_metrics import EpochMetric
 from .layers import apply_init, bn_types, flatten_model, requires_grad, split_model
+from .metric_functions import metric_name
 from .recorder import FitTable, LearnerCallback, Recorder
-from .sealed import check_tensor_file
+from .sealed import check_tensor_file, short
 from .workers import kept_memory
 
 # %% ../nbs/09_learner.ipynb #ad268a05
@@ -153,7 +154,7 @@ class Learner:
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         return (f"Learner of a {type(self.model).__name__}: {sum(p.numel() for p in self.model.parameters()):,} parameters in {len(self.layer_groups)} "
                 f"layer group{'s'*(len(self.layer_groups)>1)}, {trained:,} of them trained\n"
-                f"Loss: {self.loss_func!r}; optimizer: {shown}; wd: {self.wd}; metrics: {[getattr(m,'__name__',m) for m in self.metrics]}\n{self.data!r}")
+                f"Loss: {self.loss_func!r}; optimizer: {shown}; wd: {self.wd}; metrics: {[metric_name(m) for m in self.metrics]}\n{self.data!r}")
 
 # %% ../nbs/09_learner.ipynb #811d9915
 def channels_last(
@@ -234,7 +235,7 @@ def fit(self:Learner,
 
 def _is_metric(make) -> bool:
     "Whether `make` (a class or a `partial` of one) makes a metric and not a callback."
-    while isinstance(make, partial): make = make.func
+    make = bare_func(make)
     return isinstance(make, type) and issubclass(make, EpochMetric)
 
 def _no_batch(dl) -> str:
@@ -355,11 +356,10 @@ def read_tensors(
             warnings.simplefilter('ignore')  # about the protocols of files that are refused anyway
             return torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as e:
-        raise ValueError(f"{path} was refused: it holds more than tensors ({str(e).splitlines()[0][:200]}). It was not made by `learn.save`; "
+        raise ValueError(f"{path} was refused: it holds more than tensors ({short(e)}). It was not made by `learn.save`; "
                          "nothing in it was run.") from None
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, AttributeError, TypeError, IndexError) as e:
-        raise ValueError(f"{path} cannot be read: it is damaged or no file of tensors ({type(e).__name__}: "
-                         f"{str(e).splitlines()[0][:200] if str(e) else ''}).") from e
+        raise ValueError(f"{path} cannot be read: it is damaged or no file of tensors ({type(e).__name__}: {short(e)}).") from e
 
 # %% ../nbs/09_learner.ipynb #5fcc7a0b
 def check_state(

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .core import bare_func
+
 # %% ../nbs/02b_losses.ipynb #848e4ccf
 class FlattenedLoss(nn.Module):
     "A PyTorch loss that takes outputs and targets of any matching shapes, and knows the activation that goes with it."
@@ -216,7 +218,7 @@ def activation_for(
     loss_func:Callable|None, # a loss: ours, one of PyTorch's (class or function), a `partial` of one, or your own
 ) -> Callable:               # (raw output) -> predictions; the identity where nothing is known
     "The activation that turns a model's raw outputs into predictions, given the loss it was trained with."
-    while isinstance(loss_func, partial): loss_func = loss_func.func
+    loss_func = bare_func(loss_func)
     if callable(getattr(loss_func, 'activation', None)): return loss_func.activation
     if isinstance(loss_func, nn.CrossEntropyLoss) or loss_func is F.cross_entropy: return _softmax_1
     if isinstance(loss_func, nn.BCEWithLogitsLoss) or loss_func is F.binary_cross_entropy_with_logits: return torch.sigmoid

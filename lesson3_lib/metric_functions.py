@@ -8,13 +8,14 @@ __all__ = ['mse', 'mae', 'msle', 'rmse', 'accuracy_thresh', 'metric_name', 'fbet
            'mean_squared_logarithmic_error', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'point_error']
 
 # %% ../nbs/07_metric_functions.ipynb #4abc90a6
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from fastcore.basics import camel2snake
+
+from .core import bare_func
 
 # %% ../nbs/07_metric_functions.ipynb #8625d44b
 def accuracy_thresh(
@@ -39,7 +40,7 @@ def metric_name(
     m:Any, # a function, a `partial`, or a metric object
 ) -> str:
     "The heading of `m` in the training table."
-    while isinstance(m, partial): m = m.func
+    m = bare_func(m)
     if isinstance(getattr(m, 'name', None), str): return m.name
     return m.__name__ if hasattr(m, '__name__') else camel2snake(type(m).__name__)
 

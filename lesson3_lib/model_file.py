@@ -10,13 +10,13 @@ __all__ = ['MAX_NAME', 'BUILDERS', 'MAX_SIDE', 'ExportError', 'name_of', 'truste
 import importlib, threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from .core import bare_func
 from .item_list import ItemList
 from .label_list import CategoryListBase
 
@@ -28,7 +28,7 @@ def name_of(
     o, # a function, class, object or `partial`
 ) -> str:
     "What a file calls `o`."
-    while isinstance(o, partial): o = o.func
+    o = bare_func(o)
     return getattr(o, '__qualname__', None) or type(o).__qualname__
 
 def trusted(

@@ -6,7 +6,7 @@
 __all__ = ['Subwords']
 
 # %% ../nbs/16d_subwords.ipynb #fb50fa57
-import itertools, json
+import json
 from collections.abc import Sequence
 
 from .tokenizer import UNK, text_spec_tok

@@ -6,8 +6,7 @@
 __all__ = ['stream_ids', 'LanguageModelPreLoader', 'SortSampler', 'SortishSampler', 'pad_collate']
 
 # %% ../nbs/16f_text_loaders.ipynb #ceb9de5a
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 import torch

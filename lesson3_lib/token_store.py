@@ -159,7 +159,7 @@ class _Encoder:
         ids,lens = np.concatenate(ids),np.concatenate(lens)
         words = self.reader.words
         self.number.extend(np.full(len(words) - self.number.n, -1, np.int32))
-        new,first = np.unique(unsent := ids[self.number[ids] < 0], return_index=True)
+        new,first = np.unique(ids[self.number[ids] < 0], return_index=True)
         new = new[np.argsort(first)]                 # in order of first occurrence
         self.number.data[new] = self.sent + np.arange(len(new))
         self.sent += len(new)

@@ -6,14 +6,15 @@
 __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ', 'TK_UP', 'TK_REP', 'TK_WREP', 'text_spec_tok', 'text_pre_rules',
            'text_post_rules', 'Fixed', 'per_piece', 'per_word', 'fix_html', 'replace_rep', 'replace_wrep',
            'spec_add_spaces', 'rm_useless_spaces', 'replace_all_caps', 'deal_caps', 'BaseTokenizer', 'WordTokenizer',
-           'SpacyTokenizer', 'Tokenizer', 'cpu_count']
+           'SpacyTokenizer', 'Tokenizer']
 
 # %% ../nbs/16_tokenizer.ipynb #ff43f4c5
-import html, itertools, os, re
+import html, itertools, re
 from collections.abc import Callable, Sequence
 
 from fastcore.basics import ifnone
 
+from .core import num_cpus
 from .course import Defaults
 
 # %% ../nbs/16_tokenizer.ipynb #32fc5dd3
@@ -236,7 +237,7 @@ class Tokenizer:
         special_cases:Sequence[str]|None=None,   # tokens never cut; `text_spec_tok` by default
         n_cpus:int|None=None,            # processes for large work; all cores by default
     ):
-        self.tok_func,self.lang,self.n_cpus = tok_func,lang,ifnone(n_cpus, cpu_count())
+        self.tok_func,self.lang,self.n_cpus = tok_func,lang,ifnone(n_cpus, num_cpus())
         self.pre_rules,self.post_rules = list(ifnone(pre_rules, text_pre_rules)),list(ifnone(post_rules, text_post_rules))
         self.special_cases = list(ifnone(special_cases, text_spec_tok))
 
@@ -259,7 +260,3 @@ class Tokenizer:
     def __repr__(self):
         names = lambda rules: ', '.join(getattr(r, '__name__', type(r).__name__) for r in rules) or 'none'
         return f"Tokenizer {getattr(self.tok_func, '__name__', self.tok_func)} in {self.lang}\nRules before: {names(self.pre_rules)}\nRules after: {names(self.post_rules)}"
-
-def cpu_count() -> int:
-    "Cores this process may use."
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

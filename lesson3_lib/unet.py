@@ -12,10 +12,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from fastcore.basics import patch
+from fastcore.basics import ifnone, patch
 from fastcore.meta import delegates
 
-from .core import ifnone
 from .dataset import DataBunch
 from .hooks import Hooks, dummy_eval, hook_outputs
 from .layers import NormType, PixelShuffle_ICNR, SigmoidRange, batchnorm_2d, children, conv_layer, in_channels, num_children, relu, res_block

@@ -16,13 +16,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from fastcore.basics import ifnone, listify
 from fastcore.meta import delegates
 
-from .core import ifnone, listify, show_progress
+from .core import bare_func, show_progress
 from .dataset import DataBunch
 from .hooks import hook_outputs, dummy_eval, num_features_model
 from .layers import AdaptiveConcatPool2d, Flatten, SigmoidRange, apply_init, bn_drop_lin, children
 from .learner import Learner
+from .sealed import short
 
 # %% ../nbs/12_vision_learner.ipynb #23175650
 _COMPILER = 'torch._dynamo','torch._dynamo.utils'
@@ -130,7 +132,7 @@ def _torchvision_model(name, weights, progress, **kwargs):
         with _tensors_only(): return get_model(name, weights=weights, progress=progress, **kwargs)
     except Exception as e:
         if was_there:
-            raise ValueError(f"{file} does not hold the weights of {name}: it is damaged or another file ({str(e).splitlines()[0][:200]}). "
+            raise ValueError(f"{file} does not hold the weights of {name}: it is damaged or another file ({short(e)}). "
                              "Delete it, and it is downloaded again.") from e
         if not isinstance(e, OSError) and 'hash' not in str(e): raise
         raise FileNotFoundError(f"The pretrained weights of {name} are not on this machine and could not be downloaded ({e}).\nPut {file.name} "
@@ -170,7 +172,7 @@ def _timm_model(name, pretrained, **kwargs):
     try: return timm.create_model(name, pretrained=pretrained, **kwargs)
     except Exception as e:
         if not pretrained: raise
-        raise FileNotFoundError(f"The pretrained weights of timm's {name} could not be had ({type(e).__name__}: {str(e).splitlines()[0][:200]}). "
+        raise FileNotFoundError(f"The pretrained weights of timm's {name} could not be had ({type(e).__name__}: {short(e)}). "
                                 "Download them once on a machine with a network, or: `pretrained=False`.") from e
 
 # %% ../nbs/12_vision_learner.ipynb #b83c1611
@@ -238,7 +240,7 @@ def _library_name(arch) -> str|None:
 
 def _arch_name(arch) -> str:
     "What to call `arch` in a message."
-    while isinstance(arch, partial): arch = arch.func
+    arch = bare_func(arch)
     return arch if isinstance(arch, str) else getattr(arch, '__name__', type(arch).__name__)
 
 def as_arch(
