@@ -99,7 +99,8 @@ def mask_png(
     import PIL.Image
     im = PIL.Image.fromarray(codes.astype(np.uint8))
     im.putpalette(_colours().tobytes())
-    buf = io.BytesIO(); im.save(buf, 'PNG', optimize=True, **({} if hidden is None else {'transparency':hidden}))
+    buf = io.BytesIO()
+    im.save(buf, 'PNG', optimize=True, **({} if hidden is None else {'transparency':hidden}))
     return buf.getvalue()
 
 def _colours() -> np.ndarray: return (np.array(mask_cmap().colors)[:,:3]*255).round().astype(np.uint8)
@@ -151,7 +152,8 @@ def answer(
 def _mask_answer(codes:np.ndarray, mask:np.ndarray, classes:list) -> dict:
     "The mask as a picture, and what is in the part that was seen, the largest first."
     found,counts = np.unique(codes, return_counts=True)
-    rows = [{'code':int(c), 'name':str(classes[c]), 'share':round(n/codes.size, 6), 'colour':'#%02x%02x%02x' % tuple(_colours()[c % 256])} for c,n in zip(found, counts)]
+    rows = [{'code':int(c), 'name':str(classes[c]), 'share':round(n/codes.size, 6), 'colour':'#%02x%02x%02x' % tuple(_colours()[c % 256])}
+            for c,n in zip(found, counts)]
     return {'mask':data_url(mask_png(mask, UNSEEN if len(classes) <= UNSEEN else None)), 'classes':sorted(rows, key=lambda o: -o['share'])}
 
 # %% ../nbs/42_answers.ipynb #def80f6e

@@ -35,7 +35,8 @@ class ObjectCategoryProcessor(MultiCategoryProcessor):
     "Names of objects to indices; index 0 is `background`."
     def __init__(self, ds):
         "`ds`: the list whose `classes` are taken up, if it has any."
-        self.one_hot = False; self.create_classes(ds.classes)
+        self.one_hot = False
+        self.create_classes(ds.classes)
     def create_classes(self, classes):
         "Number the `classes`, background first as 0; None to find them later."
         names = None if classes is None else [o for o in classes if o != 'background']
@@ -89,5 +90,6 @@ def get_annotations(
     for o in d['annotations']:
         left,top,w,h = o['bbox']
         boxes,labels = found.setdefault(o['image_id'], ([],[]))
-        boxes.append([top,left,top+h,left+w]); labels.append(classes[o['category_id']])
+        boxes.append([top,left,top+h,left+w])
+        labels.append(classes[o['category_id']])
     return [(prefix or '')+names[k] for k in found],[[b,l] for b,l in found.values()]

@@ -86,11 +86,13 @@ def atomic_write(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fd,tmp = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    os.close(fd); tmp = Path(tmp)
+    os.close(fd)
+    tmp = Path(tmp)
     try:
         yield tmp
         with open(tmp, 'rb+') as f: os.fsync(f.fileno())
-        umask = os.umask(0); os.umask(umask)
+        umask = os.umask(0)  # the only way to ask for it is to set it
+        os.umask(umask)
         tmp.chmod(0o666 & ~umask)
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)

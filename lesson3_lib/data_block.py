@@ -70,7 +70,8 @@ def transform(self:LabelLists,
 def transform_y(self:LabelLists, tfms=None, **kwargs) -> LabelLists:
     "Set transforms of the labels that differ from those of the inputs. `tfms`: a pair for training and validation; by default those of the inputs."
     train_tfms,valid_tfms = ifnone(tfms, (None,None))
-    self.train.transform_y(train_tfms, **kwargs); self.valid.transform_y(valid_tfms, **kwargs)
+    self.train.transform_y(train_tfms, **kwargs)
+    self.valid.transform_y(valid_tfms, **kwargs)
     if self.test is not None: self.test.transform_y(valid_tfms, **kwargs)
     return self
 

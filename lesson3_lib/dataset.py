@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['DatasetType', 'Dataset', 'TensorDataset', 'Subset', 'SequentialSampler', 'ShuffleSampler', 'order_of', 'BatchSampler',
-           'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'check_kwargs', 'DeviceDataLoader', 'DataBunch']
+           'Packed', 'unpack', 'collate', 'DataLoader', 'grab_idx', 'check_kwargs', 'DeviceDataLoader', 'DataBunch',
+           'denormed']
 
 # %% ../nbs/02_dataset.ipynb #25c05593
 import difflib, enum, inspect, warnings
@@ -238,8 +239,9 @@ class DataLoader:
         "One of PyTorch's loaders as one of ours. `dl`: the loader; `device`: where its batches go."
         shuffle = isinstance(dl.sampler, torch_data.RandomSampler)
         collate_fn = collate if dl.collate_fn is torch_data.default_collate else dl.collate_fn
-        return cls(dl.dataset, bs=ifnone(dl.batch_size, 1), shuffle=shuffle, num_workers=dl.num_workers, device=device, collate_fn=collate_fn, drop_last=dl.drop_last,
-                   sampler=None if shuffle else dl.sampler, batch_sampler=None if dl.batch_size else dl.batch_sampler, seed=int(np.random.randint(2**31)) if shuffle else 0)
+        return cls(dl.dataset, bs=ifnone(dl.batch_size, 1), shuffle=shuffle, num_workers=dl.num_workers, device=device, collate_fn=collate_fn,
+                   drop_last=dl.drop_last, sampler=None if shuffle else dl.sampler, batch_sampler=None if dl.batch_size else dl.batch_sampler,
+                   seed=int(np.random.randint(2**31)) if shuffle else 0)
 
     def add_tfm(self, tfm:Callable):
         "Add `tfm`, called with a batch on its device, after those that are there."
@@ -426,13 +428,17 @@ class DataBunch:
         return '\n'.join(lines)
 
 # %% ../nbs/02_dataset.ipynb #27041a7e
-def _denormed(data, x, y):
-    "`x, y` as they were before normalization."
-    if data.norm is None: return x,y
+def denormed(
+    data, # a `DataBunch`
+    x,    # inputs; None where nobody wants them
+    *ys,  # what may have been normalized with them: targets, predictions
+) -> tuple: # (x, (y, ...))
+    "`x` and `ys` as they were before normalization."
+    if getattr(data, 'norm', None) is None: return x,ys
     flags = getattr(data.norm, 'keywords', {})
-    if flags.get('do_x', True):  x = data.denorm(x, do_x=True)
-    if flags.get('do_y', False): y = data.denorm(y, do_x=True)
-    return x,y
+    if flags.get('do_x', True) and x is not None: x = data.denorm(x, do_x=True)
+    if flags.get('do_y', False): ys = tuple(data.denorm(y, do_x=True) for y in ys)
+    return x,ys
 
 @patch
 def one_batch(self:DataBunch,
@@ -447,7 +453,8 @@ def one_batch(self:DataBunch,
 @patch
 def _as_seen(self:DataBunch, b, detach, denorm, cpu):
     x,y = to_detach(b, cpu=cpu) if detach or cpu else b
-    return _denormed(self, x, y) if denorm else (x,y)
+    if denorm: x,(y,) = denormed(self, x, y)
+    return x,y
 
 @patch
 def one_item(self:DataBunch, item, detach:bool=False, denorm:bool=False, cpu:bool=False):

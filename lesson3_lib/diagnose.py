@@ -120,9 +120,12 @@ def check_spikes(r:Record) -> Finding|None:
     spikes[:2*half] = False  # the steep beginning is no spike
     if spikes.sum() < 2: return None
     worst = int(np.argmax(above*spikes))
-    return Finding('rate too high', f"{spikes.sum()} of {n} batches have a loss far above their neighbours', the worst {r.batches[worst]:.3g} where {around[worst]:.3g} was usual",
-                   ("use a smaller rate (half, then a tenth)", "a longer warm-up: a larger `pct_start` or `div_factor` in `fit_one_cycle`",
-                    "clip the gradients (`learn.clip_grad()`)", "a few bad items (huge inputs, wrong labels) do the same: `learn.interpret().plot_top_losses(9)`"))
+    return Finding('rate too high', f"{spikes.sum()} of {n} batches have a loss far above their neighbours', "
+                                    f"the worst {r.batches[worst]:.3g} where {around[worst]:.3g} was usual",
+                   ("use a smaller rate (half, then a tenth)",
+                    "a longer warm-up: a larger `pct_start` or `div_factor` in `fit_one_cycle`",
+                    "clip the gradients (`learn.clip_grad()`)",
+                    "a few bad items (huge inputs, wrong labels) do the same: `learn.interpret().plot_top_losses(9)`"))
 
 def _running_median(a:np.ndarray, half:int) -> np.ndarray:
     padded = np.pad(a, half, mode='reflect' if len(a) > half else 'edge')
@@ -138,8 +141,10 @@ def check_flat(r:Record) -> Finding|None:
     if first-last > max(0.05*abs(first), min(3*noise, 0.1*abs(first))) or last > 1.2*first or check_spikes(r): return None
     if r.chance is not None and last < 0.7*r.chance: return None  # it has learnt before
     return Finding('rate too low', f"the training loss hardly moved, from {first:.3g} to {last:.3g}",
-                   ("use a rate ten times as high; `learn.lr_find()` shows where the loss falls fastest", "is anything trained? `learn.unfreeze()`, and see `learn.summary()`",
-                    "do the labels belong to the inputs? `data.show_batch()`", "the model may have learnt already what there is to learn"))
+                   ("use a rate ten times as high; `learn.lr_find()` shows where the loss falls fastest",
+                    "is anything trained? `learn.unfreeze()`, and see `learn.summary()`",
+                    "do the labels belong to the inputs? `data.show_batch()`",
+                    "the model may have learnt already what there is to learn"))
 
 # %% ../nbs/14b_diagnose.ipynb #228e8d45
 def check_underfitting(r:Record) -> Finding|None:
@@ -147,7 +152,9 @@ def check_underfitting(r:Record) -> Finding|None:
     n = min(len(r.train), len(r.valid))
     if n < 2 or not (r.train[:n][-2:] > 1.05*r.valid[:n][-2:]).all() or check_flat(r) or check_divergence(r): return None
     return Finding('underfitting', f"the training loss ({r.train[n-1]:.3g}) stays above the validation loss ({r.valid[n-1]:.3g})",
-                   ("train more epochs", "use a smaller learning rate", "regularize less: less weight decay (`wd`), less dropout (`ps`), milder augmentation (`get_transforms`)"))
+                   ("train more epochs",
+                    "use a smaller learning rate",
+                    "regularize less: less weight decay (`wd`), less dropout (`ps`), milder augmentation (`get_transforms`)"))
 
 # %% ../nbs/14b_diagnose.ipynb #35897f25
 def check_overfitting(r:Record) -> Finding|None:
@@ -156,9 +163,12 @@ def check_overfitting(r:Record) -> Finding|None:
     best = int(r.valid.argmin())
     rise = r.valid[-1] - r.valid[best]
     if rise <= max(0.05*r.valid[best], 0.02*_ends(r)[0]) or r.train[-1] >= r.train[best]: return None
-    return Finding('overfitting', f"the validation loss turned up after epoch {best} ({r.valid[best]:.3g}, at the end {r.valid[-1]:.3g}) while the training loss went on down to {r.train[-1]:.3g}",
-                   (f"train about {best+1} epochs, or keep the best with `SaveModelCallback` and stop with `EarlyStoppingCallback`", "more data, or more augmentation (`get_transforms`)",
-                    "regularize more: dropout (`ps`), weight decay (`wd`)", "a smaller model, or pretrained weights with the body frozen"))
+    return Finding('overfitting', f"the validation loss turned up after epoch {best} ({r.valid[best]:.3g}, at the end {r.valid[-1]:.3g}) "
+                                  f"while the training loss went on down to {r.train[-1]:.3g}",
+                   (f"train about {best+1} epochs, or keep the best with `SaveModelCallback` and stop with `EarlyStoppingCallback`",
+                    "more data, or more augmentation (`get_transforms`)",
+                    "regularize more: dropout (`ps`), weight decay (`wd`)",
+                    "a smaller model, or pretrained weights with the body frozen"))
 
 # %% ../nbs/14b_diagnose.ipynb #6f42b8fc
 def lower_is_better(
@@ -176,12 +186,17 @@ def check_metric(r:Record) -> Finding|None:
         good = -values if lower_is_better(name) else values
         step = 0.02*max(np.abs(values).max(), 1e-9)  # less is noise
         if r.valid[-1] > 1.05*r.valid[best] and good[-1] > good[best] + step:
-            return Finding('metric against loss', f"since epoch {best} the validation loss is worse ({r.valid[best]:.3g} to {r.valid[-1]:.3g}) but `{name}` is better ({values[best]:.3g} to {values[-1]:.3g}): "
-                           "right more often, and surer where it is wrong", ("decide by the metric if only the decisions count, by the loss if the probabilities do",
-                           "`LabelSmoothingCrossEntropy` or mixup make it less sure", f"`SaveModelCallback(learn, monitor='{name}')` keeps the best by the metric"))
+            return Finding('metric against loss', f"since epoch {best} the validation loss is worse ({r.valid[best]:.3g} to {r.valid[-1]:.3g}) "
+                                                  f"but `{name}` is better ({values[best]:.3g} to {values[-1]:.3g}): "
+                                                  "right more often, and surer where it is wrong",
+                           ("decide by the metric if only the decisions count, by the loss if the probabilities do",
+                            "`LabelSmoothingCrossEntropy` or mixup make it less sure",
+                            f"`SaveModelCallback(learn, monitor='{name}')` keeps the best by the metric"))
         if r.valid[-1] < 0.9*r.valid[0] and (good[-1] < good[0] - step or np.ptp(good) < step/10):
-            return Finding('metric against loss', f"the validation loss fell ({r.valid[0]:.3g} to {r.valid[-1]:.3g}) but `{name}` did not improve ({values[0]:.3g} to {values[-1]:.3g})",
-                           ("where the metric has a threshold, try others: `learn.interpret().plot_thresholds()`", "where one class is frequent, the model may say nothing else: see the confusion matrix",
+            return Finding('metric against loss', f"the validation loss fell ({r.valid[0]:.3g} to {r.valid[-1]:.3g}) "
+                                                  f"but `{name}` did not improve ({values[0]:.3g} to {values[-1]:.3g})",
+                           ("where the metric has a threshold, try others: `learn.interpret().plot_thresholds()`",
+                            "where one class is frequent, the model may say nothing else: see the confusion matrix",
                             "train on: the metric often follows later"))
 
 # %% ../nbs/14b_diagnose.ipynb #7d2342bc
@@ -190,7 +205,8 @@ def check_predictions(
     targs:Tensor, # their targets
 ) -> Finding|None:
     "Predictions that are the same whatever the input."
-    alike = ("a smaller rate, from fresh weights: a rate too high kills units for good", "look at the activations (`ActivationStats`): layers that give only zeros are dead",
+    alike = ("a smaller rate, from fresh weights: a rate too high kills units for good",
+             "look at the activations (`ActivationStats`): layers that give only zeros are dead",
              "are the inputs normalized, and do they differ? `data.show_batch()`")
     preds,targs = preds.float(),targs
     if not preds.isfinite().all(): return Finding('dead predictions', "the model's outputs are no numbers", alike)
@@ -205,7 +221,8 @@ def check_predictions(
     said,true = (torch.bincount(o.flatten().long()).float() for o in (preds.argmax(1), targs))
     said,share = said.argmax().item(),(said.max()/said.sum()).item()
     if share < 0.99 or true.max()/true.sum() > 0.95: return None
-    return Finding('constant predictions', f"the model says class {said} for {share:.0%} of the items, which it is for {(true[said]/true.sum()).item():.0%} of them",
+    return Finding('constant predictions', f"the model says class {said} for {share:.0%} of the items, "
+                                           f"which it is for {(true[said]/true.sum()).item():.0%} of them",
                    ("weigh the classes (`CrossEntropyFlat(weight=...)`), or show the rare ones more often (`OverSamplingCallback`)",) + alike[1:])
 
 # %% ../nbs/14b_diagnose.ipynb #407471d3
@@ -221,9 +238,11 @@ def check_imbalance(
     order = rare[np.argsort(counts[rare], kind='stable')]
     named = ', '.join(f'{classes[i]} ({counts[i]})' for i in order[:4]) + (', ...' if len(order) > 4 else '')
     top = int(counts.argmax())
-    return Finding('class imbalance', f"{len(rare)} of {len(counts)} {'labels' if n else 'classes'} are rare in the training set: {named}; {classes[top]} has {counts[top]}",
+    return Finding('class imbalance', f"{len(rare)} of {len(counts)} {'labels' if n else 'classes'} are rare in the training set: "
+                                      f"{named}; {classes[top]} has {counts[top]}",
                    ("judge by class, not by the mean: `learn.interpret()` has a table, and F-beta says more than accuracy",
-                    "weigh them: `BCEWithLogitsFlat(pos_weight=...)`" if n else "weigh them: `CrossEntropyFlat(weight=...)`", "collect or draw more of them, or show them more often" + ("" if n else " (`OverSamplingCallback`)")))
+                    "weigh them: `BCEWithLogitsFlat(pos_weight=...)`" if n else "weigh them: `CrossEntropyFlat(weight=...)`",
+                    "collect or draw more of them, or show them more often" + ("" if n else " (`OverSamplingCallback`)")))
 
 # %% ../nbs/14b_diagnose.ipynb #1bda098c
 class Diagnosis:

@@ -82,7 +82,8 @@ def _wait(processes:list):
 def _process(rank:int, func:Callable, args:tuple, n:int, folder:str, timeout:float, gpus:bool):
     "What a process of `launch` does."
     here = 'lo0' if sys.platform == 'darwin' else 'lo'
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(n), LOCAL_WORLD_SIZE=str(n), GLOO_SOCKET_IFNAME=os.environ.get('GLOO_SOCKET_IFNAME', here))
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(n), LOCAL_WORLD_SIZE=str(n),
+                      GLOO_SOCKET_IFNAME=os.environ.get('GLOO_SOCKET_IFNAME', here))
     if not gpus: os.environ['LESSON3_DEVICE'] = 'cpu'
     torch.set_num_threads(1)  # a copy of a process has no thread pool
     shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None

@@ -87,7 +87,9 @@ class EpochMetric(MetricEvents):
         *targs:Tensor # all targets
     ):                # the metric
         "The metric of these alone; what was accumulated is left as it is."
-        fresh = copy(self); fresh.reset(); fresh.update(pred, *targs)
+        fresh = copy(self)
+        fresh.reset()
+        fresh.update(pred, *targs)
         return fresh.compute()
 
     def __repr__(self): return f'{type(self).__name__}()'

@@ -78,14 +78,16 @@ def _check_names(y, labels:Sequence, new_classes:Sequence) -> list:
         for name in (o if several else [o]):
             if name not in known:
                 near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
-                raise ValueError(f"Label {i}, {name!r}, is none of the {len(known)} classes." + (f" Did you mean {near[0]!r}?" if near else '') + f" If it is a new class, pass `new_classes=[{name!r}]`.")
+                raise ValueError(f"Label {i}, {name!r}, is none of the {len(known)} classes." + (f" Did you mean {near[0]!r}?" if near else '') +
+                                 f" If it is a new class, pass `new_classes=[{name!r}]`.")
     return labels
 
 def _new_pairs(ds:LabelList, items:Sequence, labels:Sequence) -> LabelList:
     "`items` with `labels`, made as those of `ds` were."
     x = ds.x.new(items)
     y = ds.y.new(labels, x=x) if 'x' in ds.y.copy_new or getattr(ds.y, 'x', None) is not None else ds.y.new(labels)
-    y.process(); x.process()
+    y.process()
+    x.process()
     for i in range(len(x)): x[i],y[i]  # what cannot be read is said now
     return type(ds)(x, y)
 
@@ -221,7 +223,8 @@ def _bunch_like(old, lists:LabelLists):
     "A bunch of `lists` with the settings of `old`."
     dl = old.train_dl
     kw = {} if old.single_dl.collate_fn is collate else {'collate_fn':old.single_dl.collate_fn}
-    data = lists.databunch(path=old.path, bs=dl.batch_size, val_bs=(old.valid_dl or dl).batch_size, num_workers=dl.num_workers, device=old.device, no_check=True, seed=dl.seed, **kw)
+    data = lists.databunch(path=old.path, bs=dl.batch_size, val_bs=(old.valid_dl or dl).batch_size, num_workers=dl.num_workers, device=old.device,
+                           no_check=True, seed=dl.seed, **kw)
     if getattr(old, 'norm', None) is not None: data.normalize(old.stats, **{k:old.norm.keywords[k] for k in ('do_x','do_y') if k in old.norm.keywords})
     for tfm in dl.tfms:
         if tfm is not old.norm: data.add_tfm(tfm)

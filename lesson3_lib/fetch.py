@@ -67,7 +67,8 @@ def _tag_file(part): return part.with_name(part.name+'.tag')
 
 def _forget(part):
     "Remove a partial download."
-    part.unlink(missing_ok=True); _tag_file(part).unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    _tag_file(part).unlink(missing_ok=True)
 
 def _ask(url, part, timeout):
     "Open the answer to a request for what `part` lacks; `None` when it lacks nothing. Also the number of bytes kept."
@@ -80,7 +81,8 @@ def _ask(url, part, timeout):
     if r.status_code==416:
         r.close()
         if r.headers.get('Content-Range','').endswith(f'/{have}'): return None,have
-        _forget(part); return _ask(url, part, timeout)
+        _forget(part)
+        return _ask(url, part, timeout)
     if r.status_code in (403,404,410):
         r.close()
         raise FileNotFoundError(f"The server has no {url} (status {r.status_code}); check the address.")
@@ -111,7 +113,8 @@ def _fetch(url, part, known, timeout):
             for chunk in r.iter_content(2**14):
                 f.write(chunk)
                 bar.update(len(chunk))
-            f.flush(); os.fsync(f.fileno())
+            f.flush()
+            os.fsync(f.fileno())
     if total is not None and part.stat().st_size<total: raise ConnectionError(f"{part.stat().st_size} of {total} bytes arrived")
 
 # %% ../nbs/00b_fetch.ipynb #516b7b1f
@@ -125,7 +128,8 @@ def download_url(
 ) -> Path:               # `dest`
     "Fetch `url` into `dest`: resumed where it broke off, checked, and named `dest` only when whole."
     import requests
-    dest = Path(dest); part = dest.with_name(dest.name+'.part')
+    dest = Path(dest)
+    part = dest.with_name(dest.name+'.part')
     if dest.exists() and not overwrite: return dest
     with file_lock(dest.with_name(f'.{dest.name}.lock')):
         if dest.exists() and not overwrite: return dest
@@ -146,7 +150,8 @@ def download_url(
         except ValueError as e:
             _forget(part)  # whole but wrong: going on from it would never help
             raise ValueError(f"{url}: {e} It was thrown away; try again, or ask whoever publishes it.") from None
-        os.replace(part, dest); _forget(part)
+        os.replace(part, dest)
+        _forget(part)
     return dest
 
 # %% ../nbs/00b_fetch.ipynb #01f14911
@@ -179,7 +184,8 @@ class _Meter(io.RawIOBase):
         self._check(self.f.tell())
         return self.f.read(n)
     def seek(self, pos, whence=0):
-        self._check(pos); return self.f.seek(pos, whence)
+        self._check(pos)
+        return self.f.seek(pos, whence)
 
 # %% ../nbs/00b_fetch.ipynb #fe294ee6
 def _tar_entries(tar, f):
@@ -212,7 +218,8 @@ def _check_entries(entries, limit, max_members):
 def _opened(archive, limit):
     "The entries of an archive, and a function that extracts all of them into a folder."
     with open(archive,'rb') as raw:
-        magic = raw.read(2); raw.seek(0)
+        magic = raw.read(2)
+        raw.seek(0)
         if magic==b'PK':
             with zipfile.ZipFile(raw) as z: yield _zip_entries(z), z.extractall
         else:

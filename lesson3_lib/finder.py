@@ -141,7 +141,10 @@ def smooth_curve(
     return bell@v / bell.sum(1)
 
 # %% ../nbs/09c_finder.ipynb #f39b0b23
-SPOTS = dict(steepest='the loss falls fastest here', valley='two thirds of the fall are done', minimum='a tenth of the rate with the smallest loss', climb='from here on the loss goes up')
+SPOTS = dict(steepest='the loss falls fastest here',
+             valley='two thirds of the fall are done',
+             minimum='a tenth of the rate with the smallest loss',
+             climb='from here on the loss goes up')
 
 @dataclass(frozen=True)
 class LRAdvice:

@@ -18,10 +18,10 @@ from torch import Tensor
 from fastcore.basics import patch
 
 from .core import num_cpus, progress, to_detach
-from .dataset import DataLoader, Dataset, collate, grab_idx
+from .dataset import DataLoader, Dataset, collate, denormed, grab_idx
 from .learner import Learner, bare_model
 from .data_block import _needs_x, _reconstruct_y
-from .prediction import _denorm  # and learn.pred_batch
+from . import prediction  # learn.pred_batch
 from .sealed import short
 from .workers import kept_memory
 
@@ -84,7 +84,7 @@ def _answers(self:Learner, batches, items, kwargs):
             for idxs,batch in b['good']:
                 for tfm in self.data.single_dl.tfms: batch = tfm(batch)
                 preds = self._predict_batch(batch)
-                x,(preds,) = _denorm(self.data, to_detach(batch[0], cpu=True), preds) if needs_x or self._targets_normalized() else (None,(preds,))
+                x,(preds,) = denormed(self.data, to_detach(batch[0], cpu=True), preds) if needs_x or self._targets_normalized() else (None,(preds,))
                 for k,i in enumerate(idxs):
                     raw = grab_idx(preds, k)
                     decision = ds.y.analyze_pred(raw, **kwargs)

@@ -313,7 +313,8 @@ def affine(self:Image,
     m = np.array(m(*args, **kwargs) if callable(m) else m, dtype=np.float64)
     if m.shape != (3,3): raise ValueError(f"A movement is a matrix of shape (3, 3), got {m.shape}.")
     h,w = self.size
-    m[0,1] *= h/w; m[1,0] *= w/h
+    m[0,1] *= h/w
+    m[1,0] *= w/h
     return self.moved(m)
 
 @patch

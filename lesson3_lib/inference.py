@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from fastcore.basics import ifnone, patch
 
 from . import __version__, losses
@@ -22,7 +21,7 @@ from .learner import Learner, bare_model
 from .losses import FlattenedLoss
 from .model_file import BUILDERS, ExportError, build_model, check_names, check_sides, from_library, load_weights, name_of, trusted, weights_of
 from . import prediction  # learn.predict, learn.get_preds
-from .saved_data import list_state, make_list, plain
+from .saved_data import list_state, make_list, norm_state, plain
 from .sealed import parse_json, read_sealed, short
 
 # %% ../nbs/15_inference.ipynb #81b8cc07
@@ -32,7 +31,7 @@ _MAX_JSON = 2**25 # bytes of learner.json
 def _loss_spec(loss_func) -> dict:
     "The loss by name with its arguments; 'custom' where it is not one of the library's."
     if type(loss_func).__module__ == losses.__name__ and isinstance(loss_func, FlattenedLoss) and type(loss_func) is not FlattenedLoss:
-        return {'name':type(loss_func).__name__, 'args':{k:plain(v.tolist() if isinstance(v, Tensor) else v) for k,v in loss_func._asked.items()}}
+        return {'name':type(loss_func).__name__, 'args':{k:plain(v) for k,v in loss_func._asked.items()}}
     return {'custom': name_of(loss_func)}
 
 def _arrays_to_lists(state):
@@ -54,13 +53,9 @@ def _data_recipe(data) -> dict:
     ds = ifnone(data.valid_ds, data.train_ds)
     if not isinstance(ds, LabelList):
         raise TypeError(f"Only data made with the data block API can be exported, this is a {type(ds).__name__}: save the weights with `learn.save` instead.")
-    norm = None
-    if data.norm is not None:
-        kw = data.norm.keywords
-        norm = {k:plain(v.tolist() if isinstance(v, Tensor) else v) for k,v in kw.items()}
     check_names(ds.x, ds.y)
     return {'x':list_state(ds.x[[]]), 'y':list_state(ds.y[[]]), 'tfms':[t.spec() for t in ds.tfms or []], 'tfm_y':ds.tfm_y,
-            'tfmargs':{k:plain(v) for k,v in ds.tfmargs.items()}, 'norm':norm}
+            'tfmargs':{k:plain(v) for k,v in ds.tfmargs.items()}, 'norm':norm_state(data)}
 
 @patch
 def export(self:Learner,
@@ -115,14 +110,18 @@ def _read_export(fn:Path) -> tuple[dict, dict]:
     return recipe,tensors
 
 # %% ../nbs/15_inference.ipynb #24c66e53
+_RECIPE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, RecursionError, OverflowError, MemoryError,
+                  AssertionError, ZeroDivisionError, NotImplementedError, StopIteration)  # what a constructor may raise over a damaged recipe
+
 def _find_export(path:Path, file) -> Path:
     if path.is_file() and file is None: return path
     if file is not None:
         if not (path/file).is_file(): raise FileNotFoundError(f"There is no file {path/file}: make it with `learn.export({str(file)!r})`.")
         return path/file
-    found = [path/'export.zip'] if (path/'export.zip').is_file() else [o for o in sorted(path.glob('export*')) if o.suffix in ('.zip','.pkl')]
-    if len(found) != 1:
-        raise FileNotFoundError(f"There is no export in {path}: make one with `learn.export()`, or name it with `file=`." if not found else f"There are several exports in {path}, {[o.name for o in found]}: name one with `file=`.")
+    if (path/'export.zip').is_file(): return path/'export.zip'
+    found = [o for o in sorted(path.glob('export*')) if o.suffix in ('.zip','.pkl')]
+    if not found: raise FileNotFoundError(f"There is no export in {path}: make one with `learn.export()`, or name it with `file=`.")
+    if len(found) > 1: raise FileNotFoundError(f"There are several exports in {path}, {[o.name for o in found]}: name one with `file=`.")
     return found[0]
 
 def load_learner(
@@ -145,34 +144,14 @@ def load_learner(
         loss = _make_loss(recipe['loss'], trust)
         learner_cls = from_library(*BUILDERS[recipe['model']['builder']][3]) if 'builder' in recipe['model'] else Learner
     except ExportError as e: raise ExportError(f"{fn}: {e}") from e.__cause__
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, RecursionError, OverflowError, MemoryError, AssertionError, ZeroDivisionError, NotImplementedError, StopIteration) as e:
+    except _RECIPE_ERRORS as e:
         raise ExportError(f"{fn}: the recipe cannot be followed ({type(e).__name__}: {short(e)}). "
                           f"The file may be damaged, or written by another version ({short(recipe.get('made_with'), 100)}).") from e
     learn = learner_cls(data, model, loss_func=loss, path=fn.parent)
     if 'builder' in recipe['model']: learn.arch_spec = recipe['model']
     return learn
 
-def _make_loss(spec:dict, trust):
-    if 'custom' in spec:
-        return trusted(spec['custom'], trust, 'a loss', f"Pass it in `load_learner(..., trust=[{spec['custom']}])`.")
-    if spec['name'] not in losses.__all__: raise ExportError(f"The export names an unknown loss, {spec['name']!r}.")
-    cls = getattr(losses, spec['name'])
-    if not (isinstance(cls, type) and issubclass(cls, FlattenedLoss)): raise ExportError(f"The export names a loss that is none, {spec['name']!r}.")
-    return cls(**spec['args'])
-
-def _check_outputs(spec:dict, data):
-    "Raise where the network gives another number of outputs than the labels have."
-    if spec.get('builder') not in BUILDERS: return
-    n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
-    for k in ('bptt','max_len','pad_idx'):
-        v = spec['args'].get(k)
-        if v is not None and (type(v) is not int or v < 0):
-            raise ExportError(f"The network's `{k}` is {short(v, 20)}, not a number of tokens: the file is damaged.")
-    words,known = spec['args'].get('vocab_sz'),getattr(data.train_ds.x, 'vocab', None)
-    if words is not None and known is not None and words != len(known):
-        raise ExportError(f"The network knows {short(words, 20)} words, and the vocabulary has {len(known)}: the file is damaged.")
-    if n != c: raise ExportError(f"The network gives {short(n, 20)} outputs, and the labels need {c}: the file is damaged.")
-
+# %% ../nbs/15_inference.ipynb #a94d1b68
 def _make_data(recipe:dict, fn:Path, test, tfm_y, trust, db_kwargs):
     state = _lists_to_arrays(recipe)
     own = list(trust.values()) if isinstance(trust, dict) else list(trust)
@@ -207,3 +186,25 @@ def _try_out(data):
     item = np.zeros((64,64,3), np.uint8) if hasattr(ds.x, 'convert_mode') else 'a' if hasattr(ds.x, 'vocab') else None
     if item is None: return
     with ds.set_item(item): data.single_dl.collate_fn([ds.at(0, (0,0,0))])
+
+# %% ../nbs/15_inference.ipynb #2fd84c3b
+def _make_loss(spec:dict, trust):
+    if 'custom' in spec:
+        return trusted(spec['custom'], trust, 'a loss', f"Pass it in `load_learner(..., trust=[{spec['custom']}])`.")
+    if spec['name'] not in losses.__all__: raise ExportError(f"The export names an unknown loss, {spec['name']!r}.")
+    cls = getattr(losses, spec['name'])
+    if not (isinstance(cls, type) and issubclass(cls, FlattenedLoss)): raise ExportError(f"The export names a loss that is none, {spec['name']!r}.")
+    return cls(**spec['args'])
+
+def _check_outputs(spec:dict, data):
+    "Raise where the network gives another number of outputs than the labels have."
+    if spec.get('builder') not in BUILDERS: return
+    n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
+    for k in ('bptt','max_len','pad_idx'):
+        v = spec['args'].get(k)
+        if v is not None and (type(v) is not int or v < 0):
+            raise ExportError(f"The network's `{k}` is {short(v, 20)}, not a number of tokens: the file is damaged.")
+    words,known = spec['args'].get('vocab_sz'),getattr(data.train_ds.x, 'vocab', None)
+    if words is not None and known is not None and words != len(known):
+        raise ExportError(f"The network knows {short(words, 20)} words, and the vocabulary has {len(known)}: the file is damaged.")
+    if n != c: raise ExportError(f"The network gives {short(n, 20)} outputs, and the labels need {c}: the file is damaged.")

@@ -71,14 +71,18 @@ def _portable(learn:Learner, size, activ:bool, normalize:bool):
     stats = None if norm is None else (norm.keywords['mean'].cpu(), norm.keywords['std'].cpu())
     model = bare_model(learn.model)
     try:
-        with torch.no_grad(): yield PortableModel(model, stats, activation_for(learn.loss_func) if activ else None).cpu().eval(), torch.stack([x, x])
+        net = PortableModel(model, stats, activation_for(learn.loss_func) if activ else None).cpu().eval()
+        with torch.no_grad(): yield net,torch.stack([x, x])
     finally: model.to(learn.data.device)
 
 def _about(learn:Learner, example:Tensor, activ:bool, normalize:bool) -> dict[str,str]:
     "What a user of the file needs to know, as words."
     classes = getattr(learn.data.train_ds.y, 'classes', None)
-    return {'made_with': f'lesson3_lib {__version__}', 'classes': json.dumps(plain(classes), ensure_ascii=False), 'loss': type(learn.loss_func).__name__,
-            'input': f"float32 (n, {', '.join(map(str, example.shape[1:]))}), " + ('0 to 1, not normalized' if normalize else 'normalized as in training' if learn.data.norm is not None else 'as in training'),
+    values = '0 to 1, not normalized' if normalize else 'normalized as in training' if learn.data.norm is not None else 'as in training'
+    return {'made_with': f'lesson3_lib {__version__}',
+            'classes': json.dumps(plain(classes), ensure_ascii=False),
+            'loss': type(learn.loss_func).__name__,
+            'input': f"float32 (n, {', '.join(map(str, example.shape[1:]))}), {values}",
             'output': 'predictions' if activ else 'raw outputs, before the activation'}
 
 def _compare(says, net:nn.Module, example:Tensor, atol:float, what:str):
@@ -110,7 +114,8 @@ def to_onnx(self:Learner,
     except ImportError as e: raise ImportError("ONNX needs packages of its own: pip install 'lesson3_lib[onnx]'.") from e
     fn = Path(self.path)/file
     with _portable(self, size, activ, normalize) as (net,example), atomic_write(fn) as tmp:
-        torch.onnx.export(net, (example,), tmp, dynamo=True, dynamic_shapes=({0:torch.export.Dim('batch')},), input_names=['image'], output_names=['prediction'], external_data=False, verbose=False)
+        torch.onnx.export(net, (example,), tmp, dynamo=True, dynamic_shapes=({0:torch.export.Dim('batch')},), input_names=['image'],
+                          output_names=['prediction'], external_data=False, verbose=False)
         graph = onnx.load(tmp)
         for node in graph.graph.node:
             del node.metadata_props[:]

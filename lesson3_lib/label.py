@@ -140,8 +140,8 @@ class LabelLists(ItemLists):
         return self
     def _warn_of_twins(self):
         "Warn where a file is in both sets: what was learnt by heart would be counted as understood."
-        trained,valid = ([o for o in ds.x.items if isinstance(o, Path)] if isinstance(ds.x.items, np.ndarray) and ds.x.items.dtype == object else [] for ds in (self.train, self.valid))
-        twins = sorted(set(map(str, trained)) & set(map(str, valid)))
+        def files(items): return {str(o) for o in items if isinstance(o, Path)} if isinstance(items, np.ndarray) and items.dtype == object else set()
+        twins = sorted(files(self.train.x.items) & files(self.valid.x.items))
         if twins:
             warnings.warn(f"{len(twins)} files are in the training set and in the validation set, such as {twins[0]}: "
                           "validation will look better than it is. Is a row there twice, or a split wrong?", stacklevel=3)
@@ -190,7 +190,8 @@ def label_from_df(self:ItemList,
     several = isinstance(cols, (list,tuple)) and len(cols) > 1
     if several and label_cls in (None, MultiCategoryList) and self.label_cls is None and labels.isin([0,1]).all(axis=None):
         kwargs,label_cls = {'one_hot':True, 'classes':list(cols), **kwargs},MultiCategoryList
-    return self._label_from_list(_object_array(labels.to_numpy()) if labels.shape[1] > 1 else labels.iloc[:,0].to_numpy(dtype=object), label_cls, **kwargs)
+    rows = _object_array(labels.to_numpy()) if labels.shape[1] > 1 else labels.iloc[:,0].to_numpy(dtype=object)
+    return self._label_from_list(rows, label_cls, **kwargs)
 
 # %% ../nbs/03c_label.ipynb #d3e1b728
 @patch
@@ -258,5 +259,5 @@ def label_from_lists(self:ItemLists,
     **kwargs,                 # for the label class
 ) -> 'LabelLists':
     "Labels from two sequences, in the order of the items."
-    sets = [o._label_from_list(_object_array(labels), label_cls, from_item_lists=True, **kwargs) for o,labels in ((self.train,train_labels), (self.valid,valid_labels))]
-    return LabelLists(self.path, *sets).process()
+    def labelled(items, labels): return items._label_from_list(_object_array(labels), label_cls, from_item_lists=True, **kwargs)
+    return LabelLists(self.path, labelled(self.train, train_labels), labelled(self.valid, valid_labels)).process()

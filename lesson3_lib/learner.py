@@ -150,11 +150,12 @@ class Learner:
         self._opt = OptimWrapper.create(self.opt_func, lr, self.layer_groups, ifnone(wd, self.wd), self.true_wd, self.bn_wd)
 
     def __repr__(self):
-        shown = f"{self.opt_func.func.__name__}({', '.join(f'{k}={v!r}' for k,v in self.opt_func.keywords.items())})" if isinstance(self.opt_func, partial) else getattr(self.opt_func, '__name__', self.opt_func)
+        opt = getattr(bare_func(self.opt_func), '__name__', self.opt_func)
+        if isinstance(self.opt_func, partial): opt = f"{opt}({', '.join(f'{k}={v!r}' for k,v in self.opt_func.keywords.items())})"
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         return (f"Learner of a {type(self.model).__name__}: {sum(p.numel() for p in self.model.parameters()):,} parameters in {len(self.layer_groups)} "
                 f"layer group{'s'*(len(self.layer_groups)>1)}, {trained:,} of them trained\n"
-                f"Loss: {self.loss_func!r}; optimizer: {shown}; wd: {self.wd}; metrics: {[metric_name(m) for m in self.metrics]}\n{self.data!r}")
+                f"Loss: {self.loss_func!r}; optimizer: {opt}; wd: {self.wd}; metrics: {[metric_name(m) for m in self.metrics]}\n{self.data!r}")
 
 # %% ../nbs/09_learner.ipynb #811d9915
 def channels_last(
@@ -240,7 +241,8 @@ def _is_metric(make) -> bool:
 
 def _no_batch(dl) -> str:
     bs,n = getattr(dl, 'batch_size', None),len(dl.dataset) if hasattr(dl, 'dataset') else 0
-    return f"There is no training batch: the training set has {n} items and the batch size is {bs}. " + ("Pass a smaller `bs`." if n else "Is the training set empty?")
+    return (f"There is no training batch: the training set has {n} items and the batch size is {bs}. "
+            + ("Pass a smaller `bs`." if n else "Is the training set empty?"))
 
 def _explain(e:Exception, learn:Learner):
     "Add what to do to an error that has a usual cause."
@@ -349,7 +351,8 @@ def read_tensors(
     path = Path(path)
     if not path.exists():
         there = sorted(o.stem for o in path.parent.glob('*.pth')) if path.parent.is_dir() else []
-        raise FileNotFoundError(f"There is no {path}. " + (f"In that folder: {', '.join(there)}." if there else "The folder has no saved model: is `learn.path` the one it was saved under?"))
+        raise FileNotFoundError(f"There is no {path}. " + (f"In that folder: {', '.join(there)}." if there else
+                                                           "The folder has no saved model: is `learn.path` the one it was saved under?"))
     check_tensor_file(path)
     try:
         with warnings.catch_warnings():
@@ -370,15 +373,17 @@ def check_state(
 ):
     "Raise `ValueError`, naming the first differences, unless `state` fits `model`."
     own,shape = model.state_dict(),lambda v: 'x'.join(map(str, v.shape)) or 'a number'
-    bad = [f"{k}: {shape(v)} in this model, {shape(state[k])} in the file" for k,v in own.items() if isinstance(v, Tensor) and isinstance(state.get(k), Tensor) and v.shape != state[k].shape]
-    bad += [f"{k}: a {type(state[k]).__name__} in the file" for k,v in own.items() if k in state and isinstance(v, Tensor) and not isinstance(state[k], Tensor)]
+    pairs = [(k, v, state[k]) for k,v in own.items() if k in state and isinstance(v, Tensor)]
+    bad =  [f"{k}: {shape(v)} in this model, {shape(t)} in the file" for k,v,t in pairs if isinstance(t, Tensor) and v.shape != t.shape]
+    bad += [f"{k}: a {type(t).__name__} in the file" for k,v,t in pairs if not isinstance(t, Tensor)]
     if strict:
         bad += [f"{k}: in this model, not in the file" for k in own if k not in state]
         bad += [f"{k}: in the file, not in this model" for k in state if k not in own]
     if bad:
         more = f"\n  ... and {len(bad)-5} more" if len(bad) > 5 else ''
-        raise ValueError(f"{where} does not fit this model ({len(own)} tensors here, {len(state)} in the file), so nothing was loaded:\n  " + '\n  '.join(bad[:5]) + more +
-                         "\nMake the learner with the architecture, head and number of classes it was saved with" + ("; `strict=False` loads what has the same names and shapes." if strict else "."))
+        advice = "\nMake the learner with the architecture, head and number of classes it was saved with"
+        raise ValueError(f"{where} does not fit this model ({len(own)} tensors here, {len(state)} in the file), so nothing was loaded:\n  "
+                         + '\n  '.join(bad[:5]) + more + advice + ("; `strict=False` loads what has the same names and shapes." if strict else "."))
 
 # %% ../nbs/09_learner.ipynb #15e8d6aa
 @patch

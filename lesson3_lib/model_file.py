@@ -164,7 +164,8 @@ def load_weights(
     own = model.state_dict()
     wanted,found = ({k:_shape(v) for k,v in o.items()} for o in (own, tensors))
     if wanted != found:
-        wrong = [f"{k}: {found.get(k, 'missing')} in the file, {wanted.get(k, 'not')} in the model" for k in sorted(set(wanted)|set(found)) if wanted.get(k) != found.get(k)]
+        wrong = [f"{k}: {found.get(k, 'missing')} in the file, {wanted.get(k, 'not')} in the model"
+                 for k in sorted(set(wanted)|set(found)) if wanted.get(k) != found.get(k)]
         raise ExportError(f"The weights do not fit the model in {len(wrong)} places, the first: {'; '.join(wrong[:3])}.")
     for k,v in tensors.items():
         if v.is_floating_point() and not torch.isfinite(v.sum()) and not torch.isfinite(v).all():

@@ -36,7 +36,8 @@ def half_precision(
         return torch.float16,'this GPU computes float16, with a scaled loss'
     if device.type == 'cpu':
         if _cpu_has_bf16(): return torch.bfloat16,'this CPU computes bfloat16'
-        return None,"This CPU has no units for bfloat16 (AMX or AVX512-BF16), so 16 bits would be slower: it stays in float32. `to_fp16(dtype=torch.bfloat16)` insists."
+        return None,("This CPU has no units for bfloat16 (AMX or AVX512-BF16), so 16 bits would be slower: it stays in float32. "
+                     "`to_fp16(dtype=torch.bfloat16)` insists.")
     if device.type == 'mps': return torch.float16,'this GPU computes float16, with a scaled loss'
     return None,f"Nothing is known about 16 bits on {device.type}: it stays in float32. `to_fp16(dtype=...)` insists."
 
@@ -110,7 +111,8 @@ def to_fp16(self:Learner,
     best,word = half_precision(self.data.device)
     chosen = dtype or best
     if not self.silent:
-        print(word if chosen is None else f"Mixed precision: {str(chosen).removeprefix('torch.')} on {self.data.device.type}" + (f" ({word})." if chosen == best else "."))
+        said = f"Mixed precision: {str(chosen).removeprefix('torch.')} on {self.data.device.type}" + (f" ({word})." if chosen == best else ".")
+        print(word if chosen is None else said)
     if chosen is not None: self.callbacks.append(MixedPrecision(self, chosen, loss_scale, max_noskip, dynamic, clip, flat_master, max_scale))
     return self
 

@@ -19,7 +19,7 @@ from fastcore.basics import ifnone, listify, patch
 from .callback import CallbackHandler, as_args
 from .core import map_tensors, progress, to_detach
 from .data_block import _needs_x, _reconstruct_y
-from .dataset import DatasetType, grab_idx
+from .dataset import DatasetType, denormed, grab_idx
 from .folding import FoldedModel
 from .learner import Learner
 from .learner import validate as _validate
@@ -139,17 +139,8 @@ def pred_batch(self:Learner,
     preds = to_detach(ifnone(activ, activation_for(self.loss_func))(out), cpu=True)
     if not reconstruct: return preds
     ds,x = self.dl(ds_type).dataset,to_detach(batch[0], cpu=True)
-    x,_ = _denorm(self.data, x)
+    x,_ = denormed(self.data, x)
     return [_reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i)), ds.x.reconstruct(grab_idx(x, i))) for i in range(len(batch[1]))]
-
-def _denorm(data, x, *ys):
-    "Inputs, and whatever else was normalized with them, as they were before."
-    if getattr(data, 'norm', None) is None: return x,ys
-    flags = getattr(data.norm, 'keywords', {})
-    if flags.get('do_x', True) and x is not None: x = data.denorm(x, do_x=True)
-    pictures = hasattr(getattr(data.single_ds, 'y', None), 'convert_mode')  # other targets are not normalized, whatever `do_y` says
-    if flags.get('do_y', False) and pictures: ys = tuple(data.denorm(y, do_x=True) for y in ys)
-    return x,ys
 
 # %% ../nbs/09b_prediction.ipynb #4f92d86c
 @patch
@@ -165,7 +156,7 @@ def predict(self:Learner,
     preds = self.pred_batch(batch=batch, with_dropout=with_dropout)
     raw = grab_idx(preds, 0) if batch_first else map_tensors(lambda t: t[:,0], preds)
     ds = self.data.single_ds
-    x,(raw,) = _denorm(self.data, to_detach(batch[0], cpu=True) if return_x or _needs_x(ds) else None, raw)
+    x,(raw,) = denormed(self.data, to_detach(batch[0], cpu=True) if return_x or _needs_x(ds) else None, raw)
     if x is not None: x = ds.x.reconstruct(grab_idx(x, 0))
     decision = ds.y.analyze_pred(raw, **kwargs)
     label = _reconstruct_y(ds, decision, x)
@@ -212,7 +203,7 @@ def show_results(self:Learner,
     "Show inputs, targets and predictions of the first items of a batch."
     ds,batch = self.dl(ds_type).dataset,self.data.one_batch(ds_type, detach=False, denorm=False, cpu=False)
     preds = self.pred_batch(ds_type, batch)
-    x,(y,preds) = _denorm(self.data, *to_detach([*batch, preds], cpu=True))
+    x,(y,preds) = denormed(self.data, *to_detach([*batch, preds], cpu=True))
     n = min(rows**2 if getattr(ds.x, '_square_show_res', False) else rows, len(preds))
     takes = {k for k,p in inspect.signature(ds.y.analyze_pred).parameters.items() if p.kind != p.VAR_KEYWORD}
     decide = {k:kwargs.pop(k) for k in list(kwargs) if k in takes}

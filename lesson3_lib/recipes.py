@@ -94,7 +94,8 @@ def _biwi_data(s:Settings, path:Path) -> DataBunch:
 
 def _imdb_data(s:Settings, path:Path, vocab=None) -> DataBunch:
     "Film reviews, liked or not."
-    return TextList.from_csv(path, 'texts.csv', cols='text', vocab=vocab).split_from_df(col='is_valid').label_from_df(cols='label').databunch(bs=s.bs or 16, seed=s.seed)
+    src = TextList.from_csv(path, 'texts.csv', cols='text', vocab=vocab).split_from_df(col='is_valid').label_from_df(cols='label')
+    return src.databunch(bs=s.bs or 16, seed=s.seed)
 
 def _own_data(s:Settings, path:Path) -> DataBunch:
     "Pictures of one's own: named in a table with their labels, or in a folder for each class."

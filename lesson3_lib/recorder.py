@@ -298,7 +298,9 @@ def plot_metrics(self:Recorder,
 ):
     "Each metric over the epochs."
     import numpy as np
-    values = [[(i, float(m[j])) for i,m in enumerate(self.metrics) if skip_start <= i < len(self.metrics)-skip_end and j < len(m) and format_stat(m[j])] for j in range(len(self.metrics_names))]
+    epochs = range(skip_start, max(len(self.metrics)-skip_end, skip_start))
+    def points_of(j): return [(i, float(self.metrics[i][j])) for i in epochs if j < len(self.metrics[i]) and format_stat(self.metrics[i][j])]
+    values = [points_of(j) for j in range(len(self.metrics_names))]
     if not any(values): raise ValueError("There is no metric to plot: pass `metrics=[...]` to the learner, and fit with a validation set.")
     axs = np.atleast_1d(get_ax(ax, 1, len(values), (4*len(values),3.5))).flatten()
     for ax,points,name in zip(axs, values, self.metrics_names):

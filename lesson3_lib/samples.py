@@ -62,7 +62,8 @@ def _sets():
     from lesson3_lib.draw_reviews import write_imdb
     from lesson3_lib.draw_scenes import draw_camvid
     from lesson3_lib.draw_tiles import draw_planet
-    return dict(planet=(draw_planet,2,400,256), camvid=(draw_camvid,1,100,(180,240)), biwi=(draw_biwi,1,240,(240,320)), imdb=(write_imdb,1,1000,None), mnist=(draw_mnist,1,1400,28))
+    return dict(planet=(draw_planet,2,400,256), camvid=(draw_camvid,1,100,(180,240)), biwi=(draw_biwi,1,240,(240,320)),
+                imdb=(write_imdb,1,1000,None), mnist=(draw_mnist,1,1400,28))
 
 def _size(name, size, default):
     "`size` as the drawing of `name` wants it: a side, or (h, w); a single number for the height of a 4:3 picture is fine."
@@ -96,6 +97,7 @@ def sample_data(
         tmp = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=parent))
         try:
             draw(tmp, n=n, seed=seed, **({} if size is None else {'size':size}))
-            tmp.chmod(0o755); os.rename(tmp,path)
+            tmp.chmod(0o755)
+            os.rename(tmp, path)
         finally: shutil.rmtree(tmp, ignore_errors=True)
     return path

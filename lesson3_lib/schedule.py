@@ -81,7 +81,8 @@ class OneCycleScheduler(WayCallback):
     ):
         super().__init__(learn, tot_epochs, start_epoch)
         lr_max = np.asarray(listify(lr_max) if not isinstance(lr_max, np.ndarray) else lr_max, dtype=float)
-        self.cycle = partial(one_cycle, lr_max=lr_max if lr_max.size > 1 else lr_max.item(), moms=tuple(moms), div_factor=div_factor, pct_start=pct_start, final_div=final_div, anneal=anneal)
+        if lr_max.size == 1: lr_max = lr_max.item()
+        self.cycle = partial(one_cycle, lr_max=lr_max, moms=tuple(moms), div_factor=div_factor, pct_start=pct_start, final_div=final_div, anneal=anneal)
     def turn(self, pct):
         "Set rate and momentum to those of the cycle at `pct` (0 to 1) of the training."
         self.learn.opt.lr,self.learn.opt.mom = self.cycle(pct)

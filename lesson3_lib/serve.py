@@ -111,7 +111,8 @@ class Answering:
     async def explain(self, text) -> dict:
         "The words of `text` and what each did."
         if not self.explains:
-            raise Refused(404, f"This learner says {self.says} of a{'n' if self.takes == 'image' else ''} {self.takes}: only a text classifier's words can be weighed.")
+            raise Refused(404, f"This learner says {self.says} of a{'n' if self.takes == 'image' else ''} {self.takes}: "
+                               "only a text classifier's words can be weighed.")
         await self._prepared(text)
         return await asyncio.wrap_future(self.batcher.ask(text, 'explain'))
 
@@ -144,7 +145,8 @@ def _refusal(e:Refused):
     from starlette.responses import JSONResponse
     # a body that is not read to its end ends the connection
     headers = {'connection':'close'} if e.status in (408,413) else {'retry-after':'1'} if e.status == 503 else {}
-    return JSONResponse({'error':{'status':e.status, 'name':HTTPStatus(e.status).phrase, 'message':e.why}}, e.status, headers={'x-content-type-options':'nosniff', **headers})
+    error = {'status':e.status, 'name':HTTPStatus(e.status).phrase, 'message':e.why}
+    return JSONResponse({'error':error}, e.status, headers={'x-content-type-options':'nosniff', **headers})
 
 async def read_body(
     request,        # of starlette
@@ -193,7 +195,9 @@ def make_app(
         return _refusal(Refused(e.status_code, known if e.status_code == 404 else str(e.detail)))
     async def on_error(request, e): return _refusal(Refused(500, "Something went wrong here; the terminal of the server says what."))
 
-    app = Starlette(routes=[Route('/', index), Route('/about', about), Route('/predict', asks(answering.predict), methods=['POST']), Route('/explain', asks(answering.explain), methods=['POST'])],
+    app = Starlette(routes=[Route('/', index), Route('/about', about),
+                            Route('/predict', asks(answering.predict), methods=['POST']),
+                            Route('/explain', asks(answering.explain), methods=['POST'])],
                     exception_handlers={Refused:on_refused, HTTPException:on_http, Exception:on_error})
     return _Gate(app, limits)
 

@@ -30,7 +30,8 @@ _all_ = [Text, TextList, LMTextList, LMLabelList, TextDataBunch, TextLMDataBunch
     pad_collate, OpenFileProcessor, TokenizeProcessor, NumericalizeProcessor, SubwordProcessor, Tokenizer, Vocab, TokenStore, open_text]
 
 # %% ../nbs/17a_text_data.ipynb #292cb114
-def _text_processor(tokenizer=None, vocab=None, max_vocab=60000, min_freq=2, mark_fields=False, include_bos=True, include_eos=False, files:str|None=None) -> list[PreProcessor]:
+def _text_processor(tokenizer=None, vocab=None, max_vocab=60000, min_freq=2, mark_fields=False, include_bos=True, include_eos=False,
+                    files:str|None=None) -> list[PreProcessor]:
     "The processors of the factory methods."
     steps = [TokenizeProcessor(tokenizer=tokenizer, mark_fields=mark_fields, include_bos=include_bos, include_eos=include_eos),
              NumericalizeProcessor(vocab=vocab, max_vocab=max_vocab, min_freq=min_freq)]
@@ -38,8 +39,8 @@ def _text_processor(tokenizer=None, vocab=None, max_vocab=60000, min_freq=2, mar
 
 def _check_bunch_kwargs(cls, kwargs:dict, factory:str):
     "Raise `TypeError` for what no step on the way to the loaders knows, before the texts are read."
-    create = TextLMDataBunch.create if issubclass(cls, TextLMDataBunch) else TextClasDataBunch.create
-    check_kwargs(kwargs, f'{cls.__name__}.{factory}', getattr(cls, factory), create, LabelLists.databunch, *(() if issubclass(cls, TextLMDataBunch) else [DataLoader.__init__]))
+    takers = [TextLMDataBunch.create] if issubclass(cls, TextLMDataBunch) else [TextClasDataBunch.create, DataLoader.__init__]
+    check_kwargs(kwargs, f'{cls.__name__}.{factory}', getattr(cls, factory), LabelLists.databunch, *takers)
 
 @patch(cls_method=True)
 def from_df(cls:TextDataBunch,
@@ -137,7 +138,8 @@ def from_tokens(cls:TextDataBunch,
 ) -> 'TextDataBunch':
     "Texts that are tokenized already."
     _check_bunch_kwargs(cls, kwargs, 'from_tokens')
-    return _from_docs(cls, path, trn_tok, trn_lbls, val_tok, val_lbls, tst_tok, classes, vocab, [NumericalizeProcessor(vocab=vocab, max_vocab=max_vocab, min_freq=min_freq)], **kwargs)
+    processor = [NumericalizeProcessor(vocab=vocab, max_vocab=max_vocab, min_freq=min_freq)]
+    return _from_docs(cls, path, trn_tok, trn_lbls, val_tok, val_lbls, tst_tok, classes, vocab, processor, **kwargs)
 
 @patch(cls_method=True)
 def from_ids(cls:TextDataBunch,
@@ -165,9 +167,11 @@ def _from_docs(cls, path, train, train_lbls, valid, valid_lbls, test, classes, v
     texts = lambda docs: TextList(docs, vocab=vocab, path=path, processor=processor)
     if issubclass(cls, TextLMDataBunch): lists = ItemLists(path, texts(train), texts(valid)).label_for_lm()
     else:
-        if classes is not None and all(isinstance(o, (int,np.integer)) for lbls in (train_lbls,valid_lbls) for o in lbls) and not any(isinstance(o, (int,np.integer)) for o in classes):
+        is_number = lambda o: isinstance(o, (int,np.integer))
+        if classes is not None and all(map(is_number, [*train_lbls, *valid_lbls])) and not any(map(is_number, classes)):
             train_lbls,valid_lbls = ([classes[o] for o in lbls] for lbls in (train_lbls,valid_lbls))
-        both = [texts(docs)._label_from_list(list(lbls), from_item_lists=True, **({} if classes is None else {'classes':classes})) for docs,lbls in ((train,train_lbls),(valid,valid_lbls))]
-        lists = LabelLists(path, *both).process()
+        known = {} if classes is None else {'classes':classes}
+        def labelled(docs, lbls): return texts(docs)._label_from_list(list(lbls), from_item_lists=True, **known)
+        lists = LabelLists(path, labelled(train, train_lbls), labelled(valid, valid_lbls)).process()
     if test is not None: lists.add_test(texts(test))
     return lists.databunch(**kwargs)

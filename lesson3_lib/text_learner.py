@@ -201,7 +201,8 @@ def show_results(self:LanguageLearner,
 ):
     "A table: a text, how it goes on, and the word expected at each place."
     xb,yb = self.data.one_batch(ds_type)
-    self.model.eval(); self.model.reset()
+    self.model.eval()
+    self.model.reset()
     with torch.no_grad(): best = self.model(xb.to(self.data.device))[0].argmax(-1).cpu()
     half = min(max_len, xb.shape[1]//2)
     say = lambda ids: self.vocab.textify(ids.tolist())
@@ -255,7 +256,8 @@ def decode_spec_tokens(
 def _start(self:LanguageLearner, text, n_words):
     "An empty memory, and the words of `text` as one row."
     if n_words<1: raise ValueError(f"`n_words` counts the words to write, at least 1; got {n_words}.")
-    self.model.reset(); self.model.eval()
+    self.model.reset()
+    self.model.eval()
     ids = [int(o) for o in self.data.train_ds.x.process_one(text).data] or [self.vocab.stoi[BOS]]
     return torch.tensor([ids], device=self.data.device)
 

@@ -76,6 +76,12 @@ def open_text(
                          f"such as enc={guess!r}, to `TextList.from_folder`, `OpenFileProcessor` or `open_text`.") from None
 
 # %% ../nbs/16ba_text_parts.ipynb #abb5b6da
+def _size_of(o) -> int:
+    "Bytes of a file, characters of a text or of the columns of a row; 0 for anything else, which is refused when it is read."
+    if isinstance(o, Path): return os.path.getsize(o)
+    if isinstance(o, str): return len(o)
+    return sum(len(c) for c in o if isinstance(c, str)) if isinstance(o, (np.ndarray,list,tuple)) else 0
+
 class Texts:
     "Texts one by one: strings, rows of strings, or files, with their special tokens. Long files come in parts."
     part_size = 2**20 # bytes; files longer than twice this are read in parts
@@ -93,7 +99,7 @@ class Texts:
         self.parts,self.doc,sizes = [],[],[]
         splittable = enc.lower().replace('-', '').replace('_', '') in ('utf8','ascii','latin1','iso88591','iso885915','cp1252')
         for i,o in enumerate(items):
-            size = os.path.getsize(o) if isinstance(o, Path) else len(o) if isinstance(o, str) else sum(len(c) for c in o if isinstance(c, str)) if isinstance(o, (np.ndarray,list,tuple)) else 0
+            size = _size_of(o)
             n = max(1, size//self.part_size) if splittable and isinstance(o, Path) else 1
             self.parts += [None] if n == 1 else [(size*k//n, size*(k+1)//n) for k in range(n)]
             self.doc += [i]*n

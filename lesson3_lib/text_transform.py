@@ -174,4 +174,5 @@ def tokenizer_from_spec(
     own = {getattr(o, '__qualname__', ''):o for o in trust}
     find = lambda known: lambda o: Subwords(o['subwords']) if isinstance(o, dict) else known.get(o) or own.get(o) or _Missing(str(o))
     rule = find(_known_rules)
-    return Tokenizer(find(_known_splitters)(spec['tok_func']), spec['lang'], [rule(o) for o in spec['pre_rules']], [rule(o) for o in spec['post_rules']], spec['special_cases'])
+    pre_rules,post_rules = ([rule(o) for o in spec[k]] for k in ('pre_rules','post_rules'))
+    return Tokenizer(find(_known_splitters)(spec['tok_func']), spec['lang'], pre_rules, post_rules, spec['special_cases'])

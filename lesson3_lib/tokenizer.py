@@ -259,4 +259,5 @@ class Tokenizer:
 
     def __repr__(self):
         names = lambda rules: ', '.join(getattr(r, '__name__', type(r).__name__) for r in rules) or 'none'
-        return f"Tokenizer {getattr(self.tok_func, '__name__', self.tok_func)} in {self.lang}\nRules before: {names(self.pre_rules)}\nRules after: {names(self.post_rules)}"
+        return (f"Tokenizer {getattr(self.tok_func, '__name__', self.tok_func)} in {self.lang}\n"
+                f"Rules before: {names(self.pre_rules)}\nRules after: {names(self.post_rules)}")

@@ -116,7 +116,8 @@ class RandTransform:
         "`tfm`: what is done; `kwargs`: its arguments, ranges to draw from; `p`: how often; `is_random`: False takes the arguments as they are; `use_on_y`: targets move along."
         self.tfm,self.kwargs,self.p,self.is_random,self.use_on_y = tfm,kwargs or {},p,is_random,use_on_y
         self.do_run,self.resolved,self.seed = True,{},0
-        self._drawn = [(k, dist, tuple(listify(self.kwargs[k])) if k in self.kwargs else ()) for k,dist in tfm.draws.items() if _draws_alone(dist) != (k in self.kwargs)]
+        self._drawn = [(k, dist, tuple(listify(self.kwargs[k])) if k in self.kwargs else ())
+                       for k,dist in tfm.draws.items() if _draws_alone(dist) != (k in self.kwargs)]
         missing = [k for k,o in tfm.params.items() if o.default is o.empty and k not in self.kwargs and not _draws_alone(tfm.draws.get(k))
                    and k not in ('rng','size') and o.kind in (o.POSITIONAL_OR_KEYWORD,o.KEYWORD_ONLY)][int(tfm.on_item or tfm._via != 'affine'):]
         if missing: raise TypeError(f"`{tfm.name}` needs `{missing[0]}`" + (", a range (low, high)." if missing[0] in tfm.draws else "."))

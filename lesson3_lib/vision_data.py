@@ -264,7 +264,8 @@ class ImageDataBunch(DataBunch):
         "Normalize every batch on its device. Raises `ValueError` when it is done twice, or for another number of channels."
         if self.norm is not None: raise ValueError("These batches are normalized already; `normalize` must be called once.")
         mean,std = self.batch_stats() if stats is None else stats
-        norm,denorm = normalize_funcs(mean, std, do_x, do_y)
+        y = getattr(self.train_ds, 'y', None)
+        norm,denorm = normalize_funcs(mean, std, do_x, do_y and (y is None or isinstance(y, ImageList)))
         channels = self.train_ds[0][0].shape[0] if len(self.train_ds) else len(norm.keywords['mean'])
         if do_x and channels != len(norm.keywords['mean']):
             raise ValueError(f"The pictures have {channels} channels, the statistics {len(norm.keywords['mean'])}.")
@@ -294,7 +295,8 @@ def create_from_ll(cls:ImageDataBunch,
     "A bunch of labelled lists, transformed."
     lls = lls.transform(tfms=ds_tfms, size=size, resize_method=resize_method, mult=mult, padding_mode=padding_mode, mode=mode, tfm_y=tfm_y)
     if test is not None: lls.add_test_folder(test)
-    return lls.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check, seed=seed, cache=cache)
+    return lls.databunch(bs=bs, val_bs=val_bs, num_workers=num_workers, dl_tfms=dl_tfms, device=device, collate_fn=collate_fn, no_check=no_check,
+                         seed=seed, cache=cache)
 
 # %% ../nbs/06_vision_data.ipynb #c2be169c
 @patch(cls_method=True)
@@ -329,15 +331,16 @@ def from_df(cls:ImageDataBunch,
     return cls.create_from_ll(src.label_from_df(label_delim=label_delim, cols=label_col), **kwargs)
 
 @patch(cls_method=True)
-def from_csv(cls:ImageDataBunch, path:str|Path, folder:str|Path|None=None, label_delim:str|None=None, csv_labels:str|Path='labels.csv', valid_pct:float=0.2, seed:int|None=None,
-             fn_col=0, label_col=1, suffix:str='', delimiter:str|None=None, header='infer', **kwargs) -> ImageDataBunch:
+def from_csv(cls:ImageDataBunch, path:str|Path, folder:str|Path|None=None, label_delim:str|None=None, csv_labels:str|Path='labels.csv',
+             valid_pct:float=0.2, seed:int|None=None, fn_col=0, label_col=1, suffix:str='', delimiter:str|None=None, header='infer', **kwargs) -> ImageDataBunch:
     "Pictures and labels in a csv file in `path`; other arguments as in `from_df`."
     return cls.from_df(path, read_table(Path(path)/csv_labels, delimiter, header), folder=folder, label_delim=label_delim, valid_pct=valid_pct, seed=seed,
                        fn_col=fn_col, label_col=label_col, suffix=suffix, **kwargs)
 
 # %% ../nbs/06_vision_data.ipynb #f2f833ca
 @patch(cls_method=True)
-def from_lists(cls:ImageDataBunch, path:str|Path, fnames:Sequence, labels:Sequence, valid_pct:float=0.2, seed:int|None=None, item_cls:type|None=None, **kwargs) -> ImageDataBunch:
+def from_lists(cls:ImageDataBunch, path:str|Path, fnames:Sequence, labels:Sequence, valid_pct:float=0.2, seed:int|None=None,
+               item_cls:type|None=None, **kwargs) -> ImageDataBunch:
     "Pictures `fnames` and their `labels`, in the same order."
     if len(fnames) != len(labels): raise ValueError(f"There are {len(fnames)} files but {len(labels)} labels.")
     of = {str(fn):label for fn,label in zip(fnames, labels)}

@@ -179,7 +179,8 @@ class PointsLabelList(ImageList):
             try: p = np.asarray(o, dtype=np.float32)
             except (ValueError,TypeError): raise ValueError(f"The label of {self._name(i)} is no list of points (y, x): {o!r}.") from None
             if p.size % 2 or (p.ndim > 1 and p.shape[-1] != 2):
-                raise ValueError(f"The label of {self._name(i)} has shape {tuple(p.shape)} and is no list of points: it needs (points, 2), each (y, x) in pixels." + (" Is it transposed?" if p.ndim == 2 and p.shape[0] == 2 else ""))
+                raise ValueError(f"The label of {self._name(i)} has shape {tuple(p.shape)} and is no list of points: "
+                                 "it needs (points, 2), each (y, x) in pixels." + (" Is it transposed?" if p.ndim == 2 and p.shape[0] == 2 else ""))
             p = p.reshape(-1,2)
             if not np.isfinite(p).all():
                 raise ValueError(f"The points of {self._name(i)} hold NaN or infinity: {p.tolist()}. Mend the file, or leave the picture out.")

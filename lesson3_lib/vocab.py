@@ -109,12 +109,15 @@ def _pickled_words(data, name):
             elif o in ('BINPUT','LONG_BINPUT','PUT'): memo[arg] = stack[-1]
             elif o in ('BINGET','LONG_BINGET','GET'): stack.append(memo[arg])
             elif o=='LIST':
-                at = len(stack)-1-stack[::-1].index(mark); stack[at:] = [stack[at+1:]]
+                at = len(stack)-1-stack[::-1].index(mark)
+                stack[at:] = [stack[at+1:]]
             elif o=='APPEND':
                 word = stack.pop()
                 stack[-1].append(word)
             elif o=='APPENDS':
-                at = len(stack)-1-stack[::-1].index(mark); stack[at-1].extend(stack[at+1:]); del stack[at:]
+                at = len(stack)-1-stack[::-1].index(mark)
+                stack[at-1].extend(stack[at+1:])
+                del stack[at:]
             elif o=='STOP': break
             else: refuse(f"it contains the pickle instruction {o}, which can make other things than words")
     except (IndexError, KeyError, AttributeError, TypeError): refuse('its pickle instructions make no sense')
