@@ -22,7 +22,7 @@ from torch.utils import data as torch_data
 from fastcore.basics import ifnone, listify, patch
 
 from .core import default_device, item_rng, map_tensors, num_cpus, to_detach, to_device
-from .workers import Crew, one_thread
+from .workers import Crew, kept_memory, one_thread, tidy_memory
 
 # %% ../nbs/02_dataset.ipynb #c433fac7
 class Dataset(torch_data.Dataset):
@@ -187,7 +187,12 @@ class DataLoader:
         "The batches of this epoch from number `start` on; those before are not made. A resumed run goes on so."
         epoch,self.epoch = self.epoch,self.epoch+1
         jobs = islice(order_of(self.batch_sampler, epoch), start, None)
-        return (self.proc_batch(b) for b in (self._parallel(jobs, epoch) if self.num_workers else self._batches(jobs, epoch)))
+        return self._opened(self._parallel(jobs, epoch) if self.num_workers else self._batches(jobs, epoch))
+    def _opened(self, batches):
+        with kept_memory(self.device):
+            for b in batches:
+                tidy_memory()
+                yield self.proc_batch(b)
 
     @property
     def batch_size(self) -> int:
