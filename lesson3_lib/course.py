@@ -320,5 +320,6 @@ KWArgs,ArgStar,NPArrayList,ItemsList = dict[str,Any],Collection[Any],Collection[
 TensorOrNumber,TensorImage,TensorImageSize,Weights = Tensor|int|float,Tensor,tuple[int,int,int],dict[str,Tensor]
 FloatOrTensor,IntOrTensor,BoolOrTensor = float|Tensor,int|Tensor,bool|Tensor
 Model,ModuleList,ParamList,LayerFunc,SplitFunc,LambdaFunc,HookFunc = nn.Module,Collection[nn.Module],Collection[nn.Parameter],Callable,Callable,Callable,Callable
-LossFunction,OptLossFunc,MetricFunc,MetricFuncList,MetricsList,OptMetrics = Callable,Callable|None,Callable,Collection[Callable],Collection[Tensor|float],Collection|None
+LossFunction,OptLossFunc,MetricFunc,MetricFuncList = Callable,Callable|None,Callable,Collection[Callable]
+MetricsList,OptMetrics = Collection[Tensor|float],Collection|None
 OptOptimizer,OptSplitFunc,OptDataFrame = optim.Optimizer|None,Callable|None,Any

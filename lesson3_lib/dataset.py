@@ -296,7 +296,9 @@ class DeviceDataLoader(DataLoader):
         return res
     @classmethod
     def create(cls, dataset, bs:int=64, shuffle:bool=False, device=None, tfms=None, num_workers:int=0, collate_fn:Callable=collate, **kwargs) -> DataLoader:
-        "A `DataLoader` over `dataset`: `bs` items a batch, in another order each epoch with `shuffle`, on `device`, with `tfms` done to each; read by `num_workers` processes, put together by `collate_fn`."
+        """A `DataLoader` over `dataset`: `bs` items a batch, in another order each epoch with `shuffle`, on `device`, with `tfms` done to each.
+
+        They are read by `num_workers` processes, and put together by `collate_fn`."""
         return DataLoader(dataset, bs=bs, shuffle=shuffle, device=device, tfms=tfms, num_workers=num_workers, collate_fn=collate_fn, **kwargs)
 
 class DataBunch:

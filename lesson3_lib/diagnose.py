@@ -261,7 +261,8 @@ class Diagnosis:
     def _healthy(self):
         r = self.record
         if len(r.valid) < 2:
-            return f"Nothing stands out, but {'one validated epoch says' if len(r.valid) else 'a run without validation says'} little: train a few epochs with a validation set."
+            seen = 'one validated epoch' if len(r.valid) else 'a run without validation'
+            return f"Nothing stands out, but {seen} says little: train a few epochs with a validation set."
         return (f"Nothing stands out: the training loss fell to {r.train[-1]:.3g}, the validation loss to {r.valid[-1]:.3g}"
                 + (". It is still falling, so more epochs may help." if r.valid.argmin() == len(r.valid)-1 and r.valid[-1] < 0.95*r.valid[-2] else "."))
 

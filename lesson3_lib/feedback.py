@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from fastcore.basics import patch
+from fastcore.basics import ifnone, patch
 
 from .data_block import CategoryListBase, LabelList, LabelLists
 from .dataset import collate
@@ -39,7 +39,9 @@ def widen_head(
     c:int,           # outputs it has
     more:int,        # outputs it gets beside
 ) -> nn.Module:
-    "Give the last layer of `model` (and a batch norm behind it) `more` outputs after the old ones, which stay as they are; each new one is the mean of the old. Raises `ValueError` where the last layer is none that has a row a class."
+    """Give the last layer of `model` (and a batch norm behind it) `more` outputs after the old ones, which stay as they are.
+
+    Each new one is the mean of the old. Raises `ValueError` where the last layer is none that has a row a class."""
     leaves = [(k,m) for k,m in model.named_modules() if next(m.parameters(recurse=False), None) is not None or hasattr(m, 'parametrizations')]
     at = len(leaves)-1
     while at >= 0 and type(leaves[at][1]) in _NORMS and leaves[at][1].num_features == c: at -= 1
@@ -81,6 +83,21 @@ def _check_names(y, labels:Sequence, new_classes:Sequence) -> list:
                 raise ValueError(f"Label {i}, {name!r}, is none of the {len(known)} classes." + (f" Did you mean {near[0]!r}?" if near else '') +
                                  f" If it is a new class, pass `new_classes=[{name!r}]`.")
     return labels
+
+def _check_feedback(train, items:list, labels:list, new_classes:Sequence) -> tuple[list|None,list]:
+    "The classes there are (None for labels of another kind), and those that come anew; raises for feedback that cannot be taken."
+    if len(items) != len(labels) or not items: raise ValueError(f"There are {len(items)} items and {len(labels)} labels: each new item needs one.")
+    if not isinstance(train, LabelList): raise TypeError(f"Feedback needs data made with the data block API, this is a {type(train).__name__}.")
+    if getattr(train.x, '_is_lm', False): raise TypeError("A language model has no labels to correct: make new data with the texts, and fit it again.")
+    if not len(train):
+        raise ValueError("This learner has no training data, as it comes from an export. Feedback alone would make it forget the rest: "
+                         "give it the old data first, `learn.data = data`.")
+    classes = list(train.y.classes) if isinstance(train.y, CategoryListBase) else None
+    new_classes = [o for o in new_classes if classes is None or o not in classes]
+    if classes is None and new_classes:
+        raise ValueError(f"Labels of a {type(train.y).__name__} have no classes that could be added: make new data and a new learner.")
+    if classes is not None: _check_names(train.y, labels, new_classes)
+    return classes,new_classes
 
 def _new_pairs(ds:LabelList, items:Sequence, labels:Sequence) -> LabelList:
     "`items` with `labels`, made as those of `ds` were."
@@ -138,12 +155,15 @@ class FeedbackReport:
     def _repr_html_(self): return f"<p>{self._head()}</p>{self.table.to_html(float_format=lambda v: f'{v:.4g}')}<p>{self._verdict()}</p>"
     def __repr__(self): return f"{self._head()}\n{self.table.to_string(float_format=lambda v: f'{v:.4g}')}\n{self._verdict()}"
     def _head(self):
-        lr = f'slice({self.lr.start:.2g}, {self.lr.stop:.2g})' if isinstance(self.lr, slice) and self.lr.start else f'{self.lr.stop if isinstance(self.lr, slice) else self.lr:.2g}'
-        return f"Feedback on {self.n_new} items: {self.epochs} epochs at lr {lr}, on {self.n_train} items" + (f"; new classes: {', '.join(map(str, self.new_classes))}" if self.new_classes else '') + '.'
+        if not isinstance(self.lr, slice): lr = f'{self.lr:.2g}'
+        else: lr = f'slice({self.lr.start:.2g}, {self.lr.stop:.2g})' if self.lr.start else f'{self.lr.stop:.2g}'
+        new = f"; new classes: {', '.join(map(str, self.new_classes))}" if self.new_classes else ''
+        return f"Feedback on {self.n_new} items: {self.epochs} epochs at lr {lr}, on {self.n_train} items{new}."
     def _verdict(self):
         if 'old validation' not in self.table.index: return "There is no old validation set, so nobody knows what was lost."
         back = f"`learn.load({self.saved!r})` takes it back."
-        return f"A step back on the old validation set: {back}" if self.step_back else f"No step back on the old validation set. (The new items were trained on: they show what was taken up.) {back}"
+        if self.step_back: return f"A step back on the old validation set: {back}"
+        return f"No step back on the old validation set. (The new items were trained on: they show what was taken up.) {back}"
 
 @patch
 def _look(self:Learner, dl) -> tuple[dict,Tensor|None]:
@@ -178,31 +198,23 @@ def feedback(self:Learner,
     save:str='before-feedback',   # keep the learner as it was before training under this name
     **fit_kwargs,                 # handed to `fit_one_cycle`
 ) -> FeedbackReport:
-    "Add newly labelled items to the training set, unfreeze, train some more, and say what changed on the old validation set and on the new items. Raises `ValueError`, with nothing changed, for labels that do not fit."
+    """Add newly labelled items to the training set, unfreeze, train some more, and say what changed on the old validation set and on the new items.
+
+    Raises `ValueError`, with nothing changed, for labels that do not fit."""
     data,items,labels = self.data,list(items),[_written(o) for o in labels]
-    if len(items) != len(labels) or not items: raise ValueError(f"There are {len(items)} items and {len(labels)} labels: each new item needs one.")
     train,valid = data.train_ds,data.valid_ds
-    if not isinstance(train, LabelList): raise TypeError(f"Feedback needs data made with the data block API, this is a {type(train).__name__}.")
-    if getattr(train.x, '_is_lm', False): raise TypeError("A language model has no labels to correct: make new data with the texts, and fit it again.")
-    if not len(train):
-        raise ValueError("This learner has no training data, as it comes from an export. Feedback alone would make it forget the rest: "
-                         "give it the old data first, `learn.data = data`.")
-    classes = list(train.y.classes) if isinstance(train.y, CategoryListBase) else None
-    new_classes = [o for o in new_classes if classes is None or o not in classes]
-    if classes is None and new_classes:
-        raise ValueError(f"Labels of a {type(train.y).__name__} have no classes that could be added: make new data and a new learner.")
-    if classes is not None: _check_names(train.y, labels, new_classes)
+    classes,new_classes = _check_feedback(train, items, labels, new_classes)
     if new_classes: train,valid = (_with_classes(o, classes+new_classes) for o in (train, valid))
     more = _new_pairs(train, items, labels)
     if load is not None: self.load(load)
     if new_classes: self._add_classes(classes, new_classes)
     self.data = _bunch_like(data, LabelLists(train.path, _joined(train, more, times), valid))
-    looks = {'old validation': self.data.valid_dl if len(valid) else None, 'new items': self.data.valid_dl.new(dataset=valid.new(more.x, more.y), sampler=None, batch_sampler=None)}
-    looks = {k:dl for k,dl in looks.items() if dl is not None}
+    looks = {'old validation': self.data.valid_dl} if len(valid) else {}
+    looks['new items'] = self.data.valid_dl.new(dataset=valid.new(more.x, more.y), sampler=None, batch_sampler=None)
     before = {k:self._look(dl) for k,dl in looks.items()}
     self.save(save, with_opt=False)
-    suggested = _suggested(self)
-    epochs,lr = suggested[0] if epochs is None else epochs, suggested[1] if lr is None else lr
+    usual_epochs,usual_lr = _suggested(self)
+    epochs,lr = ifnone(epochs, usual_epochs),ifnone(lr, usual_lr)
     if len(self.layer_groups) > 1: self.unfreeze()
     self.fit_one_cycle(epochs, lr, **fit_kwargs)
     return _report(before, {k:self._look(dl) for k,dl in looks.items()}, looks, len(items), len(self.data.train_ds), epochs, lr, new_classes, save)

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from .core import num_cpus, progress, to_detach
 from .dataset import DataLoader, Dataset, collate, denormed, grab_idx
 from .learner import Learner, bare_model
-from .data_block import _needs_x, _reconstruct_y
+from .data_block import needs_x, reconstruct_y
 from . import prediction  # learn.pred_batch
 from .sealed import short
 from .workers import kept_memory
@@ -66,7 +66,9 @@ def predict_each(self:Learner,
     pbar:bool=True,           # show a bar where bars are wanted
     **kwargs,                 # handed to `analyze_pred` of the labels, such as `thresh`
 ) -> Iterator[Predicted]:
-    "Predictions for `items`, in their order, as they are made: no more than some batches are in memory. An item that cannot be read gets its `error`, and the rest is done."
+    """Predictions for `items`, in their order, as they are made: no more than some batches are in memory.
+
+    An item that cannot be read gets its `error`, and the rest is done."""
     ds,dl,items = self.data.single_ds,self.data.single_dl,list(items)
     if getattr(ds.x, '_is_lm', False):
         raise TypeError("A language model goes on writing a text and does not judge it: use `predict(text, n_words)`, or a classifier.")
@@ -77,18 +79,18 @@ def predict_each(self:Learner,
 @patch
 def _answers(self:Learner, batches, items, kwargs):
     ds = self.data.single_ds
-    needs_x = _needs_x(ds)
+    with_x = needs_x(ds)
     with kept_memory(self.data.device):
         for b in batches:
             found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}
             for idxs,batch in b['good']:
                 for tfm in self.data.single_dl.tfms: batch = tfm(batch)
                 preds = self._predict_batch(batch)
-                x,(preds,) = denormed(self.data, to_detach(batch[0], cpu=True), preds) if needs_x or self._targets_normalized() else (None,(preds,))
+                x,(preds,) = denormed(self.data, to_detach(batch[0], cpu=True), preds) if with_x or self._targets_normalized() else (None,(preds,))
                 for k,i in enumerate(idxs):
                     raw = grab_idx(preds, k)
                     decision = ds.y.analyze_pred(raw, **kwargs)
-                    label = _reconstruct_y(ds, decision, ds.x.reconstruct(grab_idx(x, k)) if needs_x else None)
+                    label = reconstruct_y(ds, decision, ds.x.reconstruct(grab_idx(x, k)) if with_x else None)
                     found[i] = Predicted(items[i], label, decision, raw, None)
             yield from (found[i] for i in sorted(found))
 
@@ -142,9 +144,29 @@ class _ParquetRows:
 
 _WRITERS = {'.csv':_CsvRows, '.parquet':_ParquetRows}
 
+class _Table:
+    "Rows for the file `part`. Its columns are known with the first prediction, or from the `head` of a file that is taken up again; errors before that wait."
+    def __init__(self, part:Path, suffix:str, head:list[str]|None):
+        self._open,self.waiting = partial(_WRITERS[suffix], part),[]
+        self.rows = self._open(head, True) if head else None
+    def _begin(self, names:list[str]):
+        if self.rows is None: self.rows = self._open(names, False)
+        for o in self.waiting: self.rows.write(o)
+        self.waiting = []
+    def write(self, row:dict):
+        if self.rows is None and row['error']: self.waiting.append(row)
+        else:
+            self._begin(['item', *(k for k in row if k not in ('item','error')), 'error'])
+            self.rows.write(row)
+    def finish(self): self._begin(['item','error'])  # where nothing could be read, there are no other columns
+    def close(self):
+        if self.rows is not None: self.rows.close()
+
 # %% ../nbs/15c_folder_prediction.ipynb #98986970
 def _whole_rows(fn:Path, names:list[str]) -> tuple[int,list[str]|None]:
-    "How many rows of an unfinished csv file are whole and for the first items, and its columns; what follows is cut off. Raises `ValueError` where they are for other items."
+    """How many rows of an unfinished csv file are whole and for the first items, and its columns; what follows is cut off.
+
+    Raises `ValueError` where they are for other items."""
     text = fn.read_bytes().decode('utf-8', 'ignore')
     rows = list(csv.reader(text[:text.rfind('\n')+1].splitlines(True)))
     if not rows: return 0,None
@@ -184,7 +206,9 @@ class BatchReport:
     before:int = 0          # rows that an earlier run had written
     pictures:Path|None = None # folder of predicted masks (or other pictures)
     def __repr__(self):
-        lines = [f"{self.n:,} predicted in {self.seconds:.1f} s ({self.n/max(self.seconds, 1e-9):,.0f} a second), {len(self.failed)} could not be read" + (f", {self.before:,} were there before" if self.before else '') + f": {self.path.name}"]
+        before = f", {self.before:,} were there before" if self.before else ''
+        lines = [f"{self.n:,} predicted in {self.seconds:.1f} s ({self.n/max(self.seconds, 1e-9):,.0f} a second), "
+                 f"{len(self.failed)} could not be read{before}: {self.path.name}"]
         lines += [f"  {short(k, 60)}: {short(v, 160)}" for k,v in list(self.failed.items())[:5]]
         return '\n'.join(lines + ([f"  ... and {len(self.failed)-5} more: see the column `error`"] if len(self.failed) > 5 else []))
     def to_df(self):
@@ -206,7 +230,9 @@ def predict_folder(self:Learner,
     pbar:bool=True,              # show a bar where bars are wanted
     **kwargs,                    # handed to `analyze_pred` of the labels, such as `thresh`
 ) -> BatchReport:
-    "Predict everything in a folder and write a row an item, in order, as they come. What cannot be read has its reason in the column `error`. Raises `ValueError` where there is nothing to predict."
+    """Predict everything in a folder and write a row an item, in order, as they come.
+
+    What cannot be read has its reason in the column `error`. Raises `ValueError` where there is nothing to predict."""
     out,start = Path(out),time.perf_counter()
     if out.suffix not in _WRITERS: raise ValueError(f"{out.name}: the table can be a `.csv` or a `.parquet` file.")
     if resume and out.suffix != '.csv': raise ValueError(f"{out.name}: only a `.csv` file can be taken up again; a parquet file has its directory at the end.")
@@ -218,27 +244,20 @@ def predict_folder(self:Learner,
     done,head = _whole_rows(part, names) if resume and part.exists() else (0,None)
     out.parent.mkdir(parents=True, exist_ok=True)
     report = BatchReport(out, 0, before=done)
-    pictures,used,held,rows = _mask_folder(pictures, out, items),set(),[],_WRITERS[out.suffix](part, head, True) if head else None
+    pictures,used,ds = _mask_folder(pictures, out, items),set(),self.data.single_ds
+    table = _Table(part, out.suffix, head)
     try:
         for i,p in enumerate(self.predict_each(items[done:], bs, num_workers, pbar, **kwargs), done):
-            why = (p.error or '').replace(f'{root}{os.sep}', '')  # the table has names below the folder
-            row = {'item':names[i], 'error':why}
-            if p.error: report.failed[names[i]] = why
+            row = {'item':names[i], 'error':(p.error or '').replace(f'{root}{os.sep}', '')}  # the table has names below the folder
+            if p.error: report.failed[names[i]] = row['error']
             else:
                 report.n += 1
-                row.update({'picture':_save_picture(p, i, pictures, out.parent, used, self.data.single_ds)} if p.probs.ndim > 1 and hasattr(p.label, 'save') else _columns(p, getattr(self.data.single_ds.y, 'classes', None)))
+                if p.probs.ndim > 1 and hasattr(p.label, 'save'): row['picture'] = _save_picture(p, i, pictures, out.parent, used, ds)
+                else: row.update(_columns(p, getattr(ds.y, 'classes', None)))
                 report.pictures = pictures if 'picture' in row else None
-            if rows is None and p.error:
-                held.append(row)
-                continue  # the columns are not known yet
-            if rows is None: rows = _WRITERS[out.suffix](part, ['item', *(k for k in row if k not in ('item','error')), 'error'], False)
-            for o in (*held, row): rows.write(o)
-            held = []
-        if rows is None:
-            rows = _WRITERS[out.suffix](part, ['item','error'], False)
-            for o in held: rows.write(o)
-    finally:
-        if rows is not None: rows.close()
+            table.write(row)
+        table.finish()
+    finally: table.close()
     os.replace(part, out)
     report.seconds = time.perf_counter()-start
     return report

@@ -88,7 +88,8 @@ def _what_else(fn:Path) -> str:
             with zipfile.ZipFile(fn) as z: torch_file = any(o.endswith('data.pkl') for o in z.namelist())
         except Exception: return "It is cut off or damaged: fetch or export it again."
     if head[:1] == b'\x80' or torch_file:
-        return "It is a pickle, as the original library and fastai 2 export it. A pickle is a program, so it is not read here: load it with the library that wrote it, save its weights (`learn.save`), and load these into a learner made here."
+        return ("It is a pickle, as the original library and fastai 2 export it. A pickle is a program, so it is not read here: "
+                "load it with the library that wrote it, save its weights (`learn.save`), and load these into a learner made here.")
     if head.lstrip()[:1] == b'<': return "It is a web page: the download went wrong, or wanted a login."
     if head.startswith(b'version https://git-lfs'): return "It is a pointer of Git LFS and not the file itself: run `git lfs pull`."
     if not head.strip(b'\0'): return "It is empty: the download or the export did not end."

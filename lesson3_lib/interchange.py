@@ -109,7 +109,9 @@ def to_onnx(self:Learner,
     check:bool=True,              # compare onnxruntime's answers with the network's, on batches of 1 and 5
     atol:float=1e-4,              # how far they may be apart (relative to the largest answer above 1)
 ) -> Path:
-    "Write the network as an ONNX graph: input `image`, output `prediction`, any batch size; classes are in the metadata. Raises `TypeError` for networks of texts, `RuntimeError` where the runtime disagrees."
+    """Write the network as an ONNX graph: input `image`, output `prediction`, any batch size; classes are in the metadata.
+
+    Raises `TypeError` for networks of texts, `RuntimeError` where the runtime disagrees."""
     try: import onnx
     except ImportError as e: raise ImportError("ONNX needs packages of its own: pip install 'lesson3_lib[onnx]'.") from e
     fn = Path(self.path)/file
@@ -142,7 +144,9 @@ def to_torch_export(self:Learner,
     check:bool=True,              # compare its answers with the network's, on batches of 1 and 5
     atol:float=1e-4,              # how far they may be apart (relative to the largest answer above 1)
 ) -> Path:
-    "Write the network as a graph of PyTorch operations, any batch size; `torch.export.load(file).module()` reads it, and `about.json` in it has the classes. Raises as `to_onnx` does."
+    """Write the network as a graph of PyTorch operations, any batch size. Raises as `to_onnx` does.
+
+    `torch.export.load(file).module()` reads it, and `about.json` in it has the classes."""
     fn = Path(self.path)/file
     with _portable(self, size, activ, normalize) as (net,example), atomic_write(fn.with_suffix('.pt2')) as tmp:
         graph = torch.export.export(net, (example,), dynamic_shapes=({0:torch.export.Dim('batch')},), strict=False)

@@ -18,7 +18,7 @@ from fastcore.basics import ifnone, listify, patch
 
 from .core import item_rng
 from .dataset import Dataset
-from .item_list import _STEPS, ItemList, _no_missing, _object_array
+from .item_list import _STEPS, ItemList, check_no_missing, object_array
 from .items import ItemBase
 from .label_list import CategoryList, EmptyLabelList, FloatList, MultiCategoryList, _processors
 from .split import ItemLists
@@ -186,11 +186,11 @@ def label_from_df(self:ItemList,
     "Labels from the column(s) `cols` of the table."
     if self._df is None: raise ValueError("`label_from_df` needs a list made with `from_df` or `from_csv`.")
     labels = self._columns(cols)
-    _no_missing(labels, f"The label column {cols!r}")
+    check_no_missing(labels, f"The label column {cols!r}")
     several = isinstance(cols, (list,tuple)) and len(cols) > 1
     if several and label_cls in (None, MultiCategoryList) and self.label_cls is None and labels.isin([0,1]).all(axis=None):
         kwargs,label_cls = {'one_hot':True, 'classes':list(cols), **kwargs},MultiCategoryList
-    rows = _object_array(labels.to_numpy()) if labels.shape[1] > 1 else labels.iloc[:,0].to_numpy(dtype=object)
+    rows = object_array(labels.to_numpy()) if labels.shape[1] > 1 else labels.iloc[:,0].to_numpy(dtype=object)
     return self._label_from_list(rows, label_cls, **kwargs)
 
 # %% ../nbs/03c_label.ipynb #d3e1b728
@@ -204,7 +204,7 @@ def label_from_func(self:ItemList, func:Callable, label_cls:type|None=None, **kw
         except Exception as e:
             e.add_note(f"This happened while labelling the item {o!s}: look at it, or at the file its label is read from.")
             raise
-    return self._label_from_list(_object_array(label(o) for o in self.items), label_cls, **kwargs)
+    return self._label_from_list(object_array(label(o) for o in self.items), label_cls, **kwargs)
 
 @patch
 def label_from_folder(self:ItemList, label_cls:type|None=None, **kwargs) -> 'LabelList':
@@ -213,7 +213,9 @@ def label_from_folder(self:ItemList, label_cls:type|None=None, **kwargs) -> 'Lab
 
 @patch
 def label_from_folder(self:ItemLists, label_cls:type|None=None, **kwargs) -> 'LabelLists':
-    "Labels are the names of the folders the files lie in. Warns of a folder beside these in which there is no file. `label_cls`: the kind of label list, `CategoryList` by default."
+    """Labels are the names of the folders the files lie in. Warns of a folder beside these in which there is no file.
+
+    `label_cls`: the kind of label list, `CategoryList` by default."""
     if kwargs.get('classes') is None: _warn_of_empty_folders({Path(o).parent for ds in self.lists for o in ds.items if isinstance(o, (str,Path))})
     return self._on_both('label_from_folder')(label_cls=label_cls, **kwargs)
 
@@ -259,5 +261,5 @@ def label_from_lists(self:ItemLists,
     **kwargs,                 # for the label class
 ) -> 'LabelLists':
     "Labels from two sequences, in the order of the items."
-    def labelled(items, labels): return items._label_from_list(_object_array(labels), label_cls, from_item_lists=True, **kwargs)
+    def labelled(items, labels): return items._label_from_list(object_array(labels), label_cls, from_item_lists=True, **kwargs)
     return LabelLists(self.path, labelled(self.train, train_labels), labelled(self.valid, valid_labels)).process()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from fastcore.basics import ifnone, listify, patch
 
-from .item_list import ItemList, _object_array
+from .item_list import ItemList, object_array
 from .items import Category, EmptyLabel, FloatItem, ItemBase, MultiCategory
 from .losses import BCEWithLogitsFlat, CrossEntropyFlat, MSELossFlat
 
@@ -31,7 +31,7 @@ class PreProcessor:
         return item
     def process(self, ds:'ItemList'):
         "Prepare all items of `ds`, in place."
-        ds.items = _object_array([self.process_one(o) for o in ds.items])
+        ds.items = object_array([self.process_one(o) for o in ds.items])
 
 # %% ../nbs/03b_label_list.ipynb #c81a2887
 @patch
@@ -85,7 +85,7 @@ class CategoryProcessor(PreProcessor):
         unknown = sorted({o for o in self._names(ds.items) if o not in self.c2i}, key=_by_name)
         if unknown: warnings.warn(self._unknown_message(unknown), stacklevel=4)
         once = _remember(self.process_one)
-        ds.items = _object_array(once(o) for o in ds.items)
+        ds.items = object_array(once(o) for o in ds.items)
     def _names(self, items): return pd.unique(np.asarray(items, dtype=object)).tolist()
     def _unknown_message(self, unknown):
         return (f"{len(unknown)} labels are not among the {len(self.classes)} classes seen in training: {', '.join(map(str, unknown[:10]))}. "
@@ -146,7 +146,8 @@ class MultiCategoryList(CategoryListBase):
     "Any number of classes per item."
     _processor = MultiCategoryProcessor
     def __init__(self, items, classes:Sequence|None=None, label_delim:str|None=None, one_hot:bool=False, **kwargs):
-        "Any number of classes for each item. `classes`: names in the order of their numbers; `label_delim`: splits texts into labels; `one_hot`: labels are rows of 0 and 1 already, and `classes` must be given."
+        """Any number of classes for each item. `classes`: names in the order of their numbers; `label_delim`: splits texts into labels;
+        `one_hot`: labels are rows of 0 and 1 already, and `classes` must be given."""
         if label_delim is not None:
             split = _remember(lambda o: tuple(t for t in str(o).split(label_delim) if t))
             items = [split(o) for o in items]

@@ -287,8 +287,8 @@ class Conv2d(nn.Conv2d):
     large = 400_000 if torch.backends.cpu.get_cpu_capability() == 'AVX2' else None # numbers in the map of one picture from which on it is done
 
     def _worth_it(self, x) -> bool:
-        return (self.large is not None and x.device.type == 'cpu' and x.dtype == torch.float32 and x.ndim == 4 and torch.is_grad_enabled() and self.weight.requires_grad
-                and len(x) > 0 and max(self.in_channels, self.out_channels//self.stride[0]**2)*x.shape[2]*x.shape[3] >= self.large
+        return (self.large is not None and x.device.type == 'cpu' and x.dtype == torch.float32 and x.ndim == 4
+                and torch.is_grad_enabled() and self.weight.requires_grad and len(x) > 0 and max(self.in_channels, self.out_channels//self.stride[0]**2)*x.shape[2]*x.shape[3] >= self.large
                 and self.kernel_size != (1,1) and self.groups == 1 and self.padding_mode == 'zeros' and not isinstance(self.padding, str)
                 and x.is_contiguous(memory_format=torch.channels_last) and not torch.is_autocast_enabled('cpu') and not torch.compiler.is_compiling())
 

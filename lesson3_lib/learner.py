@@ -169,7 +169,9 @@ def channels_last(
 # %% ../nbs/09_learner.ipynb #23099df0
 @patch
 def _follow_model(self:Learner):
-    "Where the model or the layer groups are others than when the groups and the optimizer were made: new layers into the groups of their neighbours, and a new optimizer."
+    """Follow a model or layer groups that are others than when the groups and the optimizer were made.
+
+    New layers go into the groups of their neighbours, and there is a new optimizer."""
     grouped = {id(p):i for i,g in enumerate(self.layer_groups) for p in g.parameters()}
     added = [k for k,p in self.model.named_parameters() if p.requires_grad and id(p) not in grouped]
     if added:

@@ -17,7 +17,7 @@ import pandas as pd
 from torch import Tensor
 from fastcore.basics import patch
 
-from .data_block import _needs_x, _reconstruct_y
+from .data_block import needs_x, reconstruct_y
 from .dataset import DatasetType
 from .learner import Learner
 from . import prediction  # gives the learner `get_preds` and `validate`
@@ -90,7 +90,7 @@ class Interpretation:
         return self._as_item(self.ds.y.analyze_pred(self.preds[i]), i, x)
     def _as_item(self, t, i, x):
         ds = self.ds
-        return _reconstruct_y(ds, t, ds[i][0] if x is None and _needs_x(ds) else x)
+        return reconstruct_y(ds, t, ds[i][0] if x is None and needs_x(ds) else x)
 
     def name_of(self,
         i:int, # position in the set

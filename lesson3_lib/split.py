@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import ifnone, patch
 
-from .item_list import _STEPS, ItemList, _no_missing, _parts, _random
+from .item_list import _STEPS, ItemList, _parts, _random, check_no_missing
 
 # %% ../nbs/03a_split.ipynb #1fe71c5d
 class ItemLists:
@@ -155,7 +155,7 @@ def split_from_df(self:ItemList,
     "Validation rows as a column of the table says."
     if self._df is None: raise ValueError("`split_from_df` needs a list made with `from_df` or `from_csv`.")
     flags = self._columns(col).iloc[:,0]
-    _no_missing(flags, f"The split column {col!r}")
+    check_no_missing(flags, f"The split column {col!r}")
     if not flags.isin([0,1]).all(): raise ValueError(f"The split column {col!r} must hold True and False (or 1 and 0), got {flags.unique()[:5].tolist()}.")
     return self.split_by_idx(np.flatnonzero(flags.to_numpy().astype(bool)))
 

@@ -18,7 +18,7 @@ from fastcore.basics import ifnone, patch
 
 from .data_block import ItemLists, LabelLists, PreProcessor, df_names_to_idx, read_table
 from .dataset import DataLoader, check_kwargs
-from .item_list import _no_missing
+from .item_list import check_no_missing
 from .saved_data import load_data
 from .text_list import LMLabelList, LMTextList, Text, TextClasDataBunch, TextDataBunch, TextLMDataBunch, TextList, show_table
 from .text_loaders import LanguageModelPreLoader, SortishSampler, SortSampler, pad_collate
@@ -91,7 +91,7 @@ def from_csv(cls:TextDataBunch,
     path = Path(path)
     df = read_table(path/csv_name, delimiter, header)
     for what,cols in (('text',text_cols), *(() if issubclass(cls, TextLMDataBunch) else [('label',label_cols)])):  # while the rows are as in the file
-        _no_missing(df.iloc[:,df_names_to_idx(cols, df)], f"{csv_name}: the {what} column {cols!r}")
+        check_no_missing(df.iloc[:,df_names_to_idx(cols, df)], f"{csv_name}: the {what} column {cols!r}")
     order,cut = np.random.permutation(len(df)),int(valid_pct*len(df))
     if len(df) and not 0 < cut < len(df):
         raise ValueError(f"`valid_pct`={valid_pct} of {len(df)} texts leaves {cut} for validation and {len(df)-cut} for training: choose a part between.")

@@ -196,7 +196,9 @@ class WordTokenizer(BaseTokenizer):
         return toks,counts
 
 def _at_spaces(t:str, size:int=2**16):
-    "`t` in parts of about `size` characters, cut before spaces and line ends: no token reaches across those, and what the splitter says of each token needs much memory."
+    """`t` in parts of about `size` characters, cut before spaces and line ends, which no token reaches across.
+
+    What the splitter says of each token needs much memory."""
     start = 0
     while start < len(t):
         space = re.compile('[ \n]').search(t, start+size)

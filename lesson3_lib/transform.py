@@ -113,7 +113,8 @@ class Transform:
 class RandTransform:
     "A transform with ranges for its arguments, for a list of transforms."
     def __init__(self, tfm:Transform, kwargs:dict|None=None, p:float=1., is_random:bool=True, use_on_y:bool=True):
-        "`tfm`: what is done; `kwargs`: its arguments, ranges to draw from; `p`: how often; `is_random`: False takes the arguments as they are; `use_on_y`: targets move along."
+        """`tfm`: what is done; `kwargs`: its arguments, ranges to draw from; `p`: how often;
+        `is_random`: False takes the arguments as they are; `use_on_y`: targets move along."""
         self.tfm,self.kwargs,self.p,self.is_random,self.use_on_y = tfm,kwargs or {},p,is_random,use_on_y
         self.do_run,self.resolved,self.seed = True,{},0
         self._drawn = [(k, dist, tuple(listify(self.kwargs[k])) if k in self.kwargs else ())

@@ -178,8 +178,8 @@ def unet_learner(
 ) -> Learner:
     "A learner for `data` with a U-Net on the body of `arch`."
     norm_type = norm_type.name if isinstance(norm_type, NormType) else norm_type
-    args = dict(n_classes=n_outputs(data), img_size=list(_picture_size(data)), cut=cut, blur=blur, blur_final=blur_final, norm_type=norm_type, self_attention=self_attention,
-                y_range=y_range and list(y_range), last_cross=last_cross, bottle=bottle)
+    args = dict(n_classes=n_outputs(data), img_size=list(_picture_size(data)), cut=cut, blur=blur, blur_final=blur_final, norm_type=norm_type,
+                self_attention=self_attention, y_range=y_range and list(y_range), last_cross=last_cross, bottle=bottle)
     model = create_unet_model(arch, pretrained=pretrained, **args)
     learn = Learner(data, model, **kwargs)
     learn.split(ifnone(split_on, default_split(model, arch)))

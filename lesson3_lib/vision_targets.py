@@ -39,11 +39,13 @@ def check_codes(
     values = np.unique(a).tolist()
     wrong = [v for v in values if not 0 <= v < len(classes)]
     shown = values if len(values) <= 12 else [*values[:8], '...', *values[-3:]]
-    hint = ("Black and white, so `div=True` is missing: override `open` in a `SegmentationLabelList` with `open_mask(fn, div=True)`."
-            + (" Or 255 is a border that belongs to no class: give these pixels another code." if len(classes) > 2 else '') if set(values) <= {0,255} else
-            "255 is often a border that belongs to no class: name it in `classes` (after entries for the codes between), "
-            "or give these pixels another code." if wrong == [255] else
-            "Either `classes` lacks some codes, or the mask should be opened with `div=True`, or it is no mask of codes (a JPEG, a picture).")
+    if set(values) <= {0,255}:
+        hint = "Black and white, so `div=True` is missing: override `open` in a `SegmentationLabelList` with `open_mask(fn, div=True)`."
+        if len(classes) > 2: hint += " Or 255 is a border that belongs to no class: give these pixels another code."
+    elif wrong == [255]:
+        hint = ("255 is often a border that belongs to no class: name it in `classes` (after entries for the codes between), "
+                "or give these pixels another code.")
+    else: hint = "Either `classes` lacks some codes, or the mask should be opened with `div=True`, or it is no mask of codes (a JPEG, a picture)."
     raise ValueError(f"`{name}` holds the value{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:8]))}{', ...' if len(wrong) > 8 else ''}, "
                      f"and there are {len(classes)} classes: {_names(classes)}. (All its values: {', '.join(map(str, shown))}.) {hint}")
 
@@ -202,11 +204,12 @@ class PointsLabelList(ImageList):
         n:int=8, # how many are read
     ):
         "Look at the points of `n` pictures, and warn where most are outside: then x may be first."
-        looked = [self.get(i)._inside() for i in np.linspace(0, len(self)-1, min(n, len(self))).astype(int).tolist()] if isinstance(self.x, ImageList) else []
+        if not isinstance(self.x, ImageList): return
+        looked = [self.get(i)._inside() for i in np.linspace(0, len(self)-1, min(n, len(self))).astype(int).tolist()]
         if looked and torch.cat(looked).float().mean() < 0.5:
-            warnings.warn(f"Most points lie outside of their pictures, such as {self.items[0][0].tolist()} in {self._name(0)} of "
-                          f"{self.x.size_of(0)} pixels (height, width). A point is (y, x) in pixels: "
-                          "is x first here, or are they scaled already?", stacklevel=5)
+            warnings.warn(f"Most points lie outside of their pictures, such as {self.items[0][0].tolist()} in {self._name(0)} "
+                          f"of {self.x.size_of(0)} pixels (height, width). A point is (y, x) in pixels: is x first here, or are they scaled already?",
+                          stacklevel=5)
     def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
         "Points (n, 2) of a row of outputs. `pred`: 2n numbers; `thresh` plays no part."
         return pred.reshape(-1,2)
@@ -279,5 +282,7 @@ def laid_over(self:SegmentationLabelList,
     ds:LabelList,        # whose transforms the picture went through
     item, key:tuple[int,...]=(0,2**32,0), # as in `way_of`
 ) -> ImageSegment:
-    "A predicted mask at the size of `item`, with `UNSEEN` (65535 where there are more than 255 classes) where it was cropped away. Raises `TypeError` where transforms cannot move points."
+    """A predicted mask at the size of `item`, with `UNSEEN` (65535 where there are more than 255 classes) where it was cropped away.
+
+    Raises `TypeError` where transforms cannot move points."""
     return ImageSegment(mask_back(mask.array, *way_of(ds, item, key), UNSEEN if len(self.classes) <= UNSEEN else 65535))

@@ -86,7 +86,9 @@ class Vocab:
         with atomic_write(path) as tmp: tmp.write_text(json.dumps({'format':'lesson3_lib vocab', 'itos':self.itos}, ensure_ascii=False), encoding='utf-8')
     @classmethod
     def load(cls, path:str|Path) -> 'Vocab':
-        "Read what `save` wrote, or a pickled list of words as older libraries wrote it. Raises `ValueError` for any other file; nothing in it is ever run. `path`: the file."
+        """Read what `save` wrote, or a pickled list of words as older libraries wrote it. `path`: the file.
+
+        Raises `ValueError` for any other file; nothing in it is ever run."""
         return cls(read_itos(path))
 
 # %% ../nbs/16c_vocab.ipynb #a826476c
