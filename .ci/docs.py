@@ -109,7 +109,8 @@ def fix_links(md:str, cfg, names:dict, anchors:dict) -> str:
     md = re.sub(re.escape(site_url(cfg)) + r'([\w-]+)\.html#([^\s()"]+)', name, md)
     md = md.replace(site_url(cfg), '')
     md = re.sub(re.escape(f'{cfg.git_url}/blob/{cfg.branch}/{LIB.name}/') + r'(\w+)\.py(?:#L(\d+)|#LNone)?', source, md)
-    md = re.sub(r'(?<![\[`\w])`(\d\w+)`(?![\]`])', lambda m: f'[{m.group(1)}]({names[m.group(1)]}.html)' if m.group(1) in names else m.group(0), md)  # `09_learner`
+    def by_number(m): return f'[{m.group(1)}]({names[m.group(1)]}.html)' if m.group(1) in names else m.group(0)  # `09_learner`
+    md = re.sub(r'(?<![\[`\w])`(\d\w+)`(?![\]`])', by_number, md)
     md = re.sub(r'\]\((?:\./|nbs/|\.\./nbs/)?([\w-]+)\.(?:ipynb|html)(#[^)\s]*)?\)', chapter, md)
     return re.sub(r'\]\(\.\./([A-Z]+\.md)\)', r'](\1)', md)
 
@@ -128,11 +129,13 @@ def plain_code(md:str) -> str:
 def math_pages(md:str) -> str:
     "Formulas as MathML, which browsers draw by themselves: the site needs no other server."
     from latex2mathml.converter import convert
+    def escaped(m): return '>' + re.sub(r'[*_`\[\]\\~^$]', lambda o: f'&#{ord(o.group(0))};', m.group(1)) + '<'  # or they would be read as Markdown
     def formula(m):
         block = m.group(1) is not None
         tex = (m.group(1) or m.group(2)).strip()
         ml = convert(tex.replace('\n', ' '), display='block' if block else 'inline')
-        return f'\n\n```{{=html}}\n<div class="formula">{ml}</div>\n```\n\n' if block else re.sub(r'>([^<]+)<', lambda t: '>' + re.sub(r'[*_`\[\]\\~^$]', lambda o: f'&#{ord(o.group(0))};', t.group(1)) + '<', ml)
+        if block: return f'\n\n```{{=html}}\n<div class="formula">{ml}</div>\n```\n\n'
+        return re.sub(r'>([^<]+)<', escaped, ml)
     parts = re.split(r'(^```.*?^```|`[^`\n]+`)', md, flags=re.S|re.M)  # code stays
     tex = re.compile(r'\$\$(.+?)\$\$|(?<![\\$\w])\$(?!\s)([^$\n]+?)(?<![\s\\])\$(?![\d$])', re.S)
     return ''.join(p if i%2 else tex.sub(formula, p) for i,p in enumerate(parts))
@@ -148,7 +151,8 @@ def sort_docs(cells:list) -> list:
         if c is not None and line(c) is not None:
             run.append(c)
             continue
-        res += sorted(run, key=line); run = []
+        res += sorted(run, key=line)
+        run = []
         if c is not None: res.append(c)
     return res
 
@@ -169,7 +173,8 @@ def changed() -> dict:
 
 def chapter_line(nb:str, cfg, day:str) -> str:
     "Under the title: where to get the notebook, the module it exports, how long it runs, and the day of its last change."
-    default_exp = re.search(r'^#\|\s*default_exp\s+(\w+)', '\n'.join(''.join(c['source']) for c in read_json(NBS/nb)['cells'] if c['cell_type'] == 'code'), re.M)
+    code = '\n'.join(''.join(c['source']) for c in read_json(NBS/nb)['cells'] if c['cell_type'] == 'code')
+    default_exp = re.search(r'^#\|\s*default_exp\s+(\w+)', code, re.M)
     parts = [f'[notebook]({cfg.git_url}/blob/{cfg.branch}/{NBS.name}/{nb})']
     if default_exp: parts.append(f'[`{LIB.name}.{default_exp.group(1)}`](source/{default_exp.group(1)}.html)')
     secs = run_times().get(Path(nb).stem)
@@ -240,7 +245,8 @@ def write_index(names:dict, title:dict, links):
         says = f': {links(line)}' if line else ''
         lines.append(f'- [`{last}`]({page}.html#{name.lower()}){f" of `{owner}`" if owner else ""}{says} [{chapter}]({page}.html)')
     (PAGES/'names.md').write_text('---\ntitle: Index of names\ntoc-depth: 2\nsearch: false\n---\n\n'
-        f'{len(rows)} names of the library, methods under their own names, each with the place that explains it. Words of the field are in the [glossary](glossary.html).\n'
+        f'{len(rows)} names of the library, methods under their own names, each with the place that explains it. '
+        'Words of the field are in the [glossary](glossary.html).\n'
         + '\n::: {.name-index}\n' + '\n'.join(lines) + '\n:::\n', encoding='utf-8')
 
 def navigation(title:dict, cfg) -> dict:
@@ -265,7 +271,8 @@ def navigation(title:dict, cfg) -> dict:
 def make_pages(cfg):
     "`_proc/_pages/`: what the renderer reads."
     import yaml
-    shutil.rmtree(PAGES, ignore_errors=True); (PAGES/'source').mkdir(parents=True)
+    shutil.rmtree(PAGES, ignore_errors=True)
+    (PAGES/'source').mkdir(parents=True)
     title = titles()
     names = {o:page_name(o) for o in title}
     processed = {o:read_json(PROC/f'{o}.ipynb') for o in title}
@@ -302,7 +309,8 @@ def render(out:Path):
 class Links(html.parser.HTMLParser):
     "The anchors of a page, and what it points at."
     def __init__(self):
-        super().__init__(); self.anchors, self.links, self.empty_alt = {'', 'top'}, [], 0
+        super().__init__()
+        self.anchors, self.links = {'', 'top'}, []
     def handle_starttag(self, tag, attrs):
         a = dict(attrs)
         for k in ('id', 'name'):
@@ -314,7 +322,8 @@ def check_links(site:Path, base:str):
     "Every link inside the site leads to a file and, where it names one, to an anchor: (pages, links, problems)."
     pages = {}
     for o in sorted(site.rglob('*.html')):
-        p = Links(); p.feed(o.read_text(encoding='utf-8')); pages[o.relative_to(site).as_posix()] = p
+        pages[o.relative_to(site).as_posix()] = p = Links()
+        p.feed(o.read_text(encoding='utf-8'))
     n, problems = 0, []
     for name,p in pages.items():
         for tag,href in p.links:

@@ -42,7 +42,8 @@ def arguments(f):
     try: docs = docments(fields if is_dataclass(fields) else f, full=True, eval_str=False)
     except Exception: docs = {}
     commented = beside(f)
-    pars = [o for o in inspect.signature(f, eval_str=False).parameters.values() if o.name not in ('self', 'cls') and o.kind not in (o.VAR_POSITIONAL, o.VAR_KEYWORD)]
+    pars = [o for o in inspect.signature(f, eval_str=False).parameters.values()
+            if o.name not in ('self', 'cls') and o.kind not in (o.VAR_POSITIONAL, o.VAR_KEYWORD)]
     return {o.name:(docs.get(o.name) or {}).get('docment') or commented.get(o.name, '') for o in pars}
 
 def beside(f) -> dict:
@@ -59,13 +60,16 @@ def undocumented(f, name:str, cls) -> list[str]:
     doc = inspect.getdoc(f) or ''
     if cls is not None and name == '__init__': doc += ' ' + (inspect.getdoc(cls) or '')
     if cls is not None and cls.__doc__ and name == 'forward': return []  # the class says which shapes go in and out
-    if name.startswith('on_') and any(o.__name__ in ('Callback', 'CallbackHandler') for o in cls.__mro__): return []  # the training's state: see CallbackHandler
+    # the training's state: see CallbackHandler
+    if name.startswith('on_') and any(o.__name__ in ('Callback', 'CallbackHandler') for o in cls.__mro__): return []
     from_above = {k for o in above(cls, name) for g in [getattr(o, '__func__', o)] if inspect.isfunction(g) for k,v in arguments(g).items()
                   if v or not g.__module__.startswith(LIB.name)}
     return [k for k,v in arguments(f).items() if not v and k not in PASSED_ON and not re.search(rf'`{k}\b', doc) and k not in from_above]
 
 def has_docstring(f, name:str, cls) -> bool:
-    return name == '__init__' or bool(f.__doc__) or any(getattr(o, '__doc__', None) or not getattr(o, '__module__', LIB.name).startswith(LIB.name) for o in above(cls, name))
+    "Whether `f` has one, inherits one, or overrides a method of another library."
+    if name == '__init__' or f.__doc__: return True
+    return any(getattr(o, '__doc__', None) or not getattr(o, '__module__', LIB.name).startswith(LIB.name) for o in above(cls, name))
 
 def used_words() -> Counter:
     "The words in the code of all chapters that is not exported: tests and visible uses."
@@ -79,7 +83,8 @@ def used_words() -> Counter:
 def problems() -> list[str]:
     "What is missing, a line each."
     res, used = [], used_words()
-    inside = Counter(w for o in LIB.glob('[!_]*.py') for w in re.findall(r'\w+', re.sub(r'^__all__ = \[.*?\]', '', o.read_text(encoding='utf-8'), flags=re.S|re.M)))
+    def code(o): return re.sub(r'^__all__ = \[.*?\]', '', o.read_text(encoding='utf-8'), flags=re.S|re.M)
+    inside = Counter(w for o in LIB.glob('[!_]*.py') for w in re.findall(r'\w+', code(o)))
     for module,name,obj,cls in public_names():
         mod,last = module.partition('.')[2], name.rpartition('.')[2]
         f = obj.__init__ if inspect.isclass(obj) else obj
@@ -89,7 +94,8 @@ def problems() -> list[str]:
             if not has_docstring(f, last, cls): res.append(f'{mod}: {name} has no docstring')
             miss = undocumented(f, last, cls)
             if miss: res.append(f'{mod}: {name} says nothing of {", ".join(miss)}')
-        if last != '__init__' and not used[last] and inside[last] < 2 and not above(cls, last): res.append(f'{mod}: {name} has no example: no chapter uses it, nor does the library')
+        if last != '__init__' and not used[last] and inside[last] < 2 and not above(cls, last):
+            res.append(f'{mod}: {name} has no example: no chapter uses it, nor does the library')
     return sorted(set(res))
 
 if __name__ == '__main__':

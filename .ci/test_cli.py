@@ -7,7 +7,9 @@ from common import BIN, ROOT, n_cpus, quiet_env
 LESSON3 = [str(BIN/'lesson3')] if (BIN/'lesson3').exists() else [sys.executable, '-m', 'lesson3_lib.cli']
 CLOSED = 'http://127.0.0.1:9'  # where nobody listens: as if there were no network
 
-def env(home): return quiet_env(n_cpus(), LESSON3_HOME=str(home), LESSON3_ARCHIVES='', http_proxy=CLOSED, https_proxy=CLOSED, HTTPS_PROXY=CLOSED, no_proxy='', PYTHONUNBUFFERED='1')
+def env(home):
+    return quiet_env(n_cpus(), LESSON3_HOME=str(home), LESSON3_ARCHIVES='', http_proxy=CLOSED, https_proxy=CLOSED, HTTPS_PROXY=CLOSED,
+                     no_proxy='', PYTHONUNBUFFERED='1')
 
 def lesson3(home, *words, timeout=120):
     "(exit code, output, complaints, seconds)"

@@ -62,7 +62,9 @@ def export(self:Learner,
     file:str|Path='export.zip', # name in the learner's folder; whatever its ending, it holds no pickle
     destroy:bool=False,         # free the learner afterwards
 ) -> Path:
-    "Write what prediction needs, and return where. Raises `TypeError` where something of it is not plain data, `ExportError` where two classes or words have one name."
+    """Write what prediction needs, and return where.
+
+    Raises `TypeError` where something of it is not plain data, `ExportError` where two classes or words have one name."""
     from safetensors.torch import save
     tensors,shared = weights_of(bare_model(self.model))
     recipe = {'format':EXPORT_FORMAT, 'made_with':{'lesson3_lib':__version__, 'torch':torch.__version__, 'python':platform.python_version()},

@@ -288,7 +288,8 @@ class Conv2d(nn.Conv2d):
 
     def _worth_it(self, x) -> bool:
         return (self.large is not None and x.device.type == 'cpu' and x.dtype == torch.float32 and x.ndim == 4
-                and torch.is_grad_enabled() and self.weight.requires_grad and len(x) > 0 and max(self.in_channels, self.out_channels//self.stride[0]**2)*x.shape[2]*x.shape[3] >= self.large
+                and torch.is_grad_enabled() and self.weight.requires_grad
+                and len(x) > 0 and max(self.in_channels, self.out_channels//self.stride[0]**2)*x.shape[2]*x.shape[3] >= self.large
                 and self.kernel_size != (1,1) and self.groups == 1 and self.padding_mode == 'zeros' and not isinstance(self.padding, str)
                 and x.is_contiguous(memory_format=torch.channels_last) and not torch.is_autocast_enabled('cpu') and not torch.compiler.is_compiling())
 

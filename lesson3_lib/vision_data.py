@@ -86,7 +86,8 @@ class ImageList(ItemList):
         return self.sizes[i]
 
     def process(self, processor=None) -> 'ImageList':
-        """Check that the files of a table are there, unless `open` was overridden: it may make a picture of several files, or of none. Raises `FileNotFoundError` naming the first that is not, and its row.
+        """Check that the files of a table are there, unless `open` was overridden: it may make a picture of several files, or of none.
+        Raises `FileNotFoundError` naming the first that is not, and its row.
 
         `processor`: what prepares the items; by default the list's own."""
         if self.inner_df is not None and type(self).open is ImageList.open and all(isinstance(o, (str,os.PathLike)) for o in self.items):
