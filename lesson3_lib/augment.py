@@ -41,9 +41,11 @@ def _squish(scale=1., row_pct=0.5, col_pct=0.5):
     if scale <= 1: return _scaled(scale, 1., (1-scale)*(2*col_pct-1), 0.)
     return _scaled(1., 1/scale, 0., (1-1/scale)*(2*row_pct-1))
 
+def _listed(o) -> list: return o.flatten().tolist() if isinstance(o, torch.Tensor) else np.ravel(o).tolist()
+
 def _zoom_squish(scale=1., squish=1., invert=False, row_pct=0.5, col_pct=0.5):
-    "Magnify the area by `scale` and stretch by `squish`; of lists of candidates the first that stays within the image."
-    for s,r,upright in zip(listify(scale), listify(squish), listify(invert)):
+    "Magnify the area by `scale` and stretch by `squish`; of several candidates the first that stays within the image."
+    for s,r,upright in zip(*(_listed(o) for o in (scale, squish, invert))):
         s,r = 1/math.sqrt(s),math.sqrt(r)
         if s*r <= 1 and s/r <= 1:
             w,h = (s/r,s*r) if upright else (s*r,s/r)
@@ -99,7 +101,7 @@ def _to_corners(x, targets, invert=False):
     "`x` with its corners moved to `targets`, or (`invert`) what was at `targets` moved to the corners."
     return x.homography(fit_homography(CORNERS, targets) if invert else fit_homography(targets, CORNERS))
 
-def _numbers(magnitude, n:int) -> list[float]: return [float(magnitude)]*n if np.ndim(magnitude) == 0 else [float(o) for o in np.ravel(magnitude)]
+def _numbers(magnitude, n:int) -> list[float]: return [float(magnitude)]*n if np.ndim(magnitude) == 0 else _listed(magnitude)
 
 def _perspective_warp(x, magnitude=0., invert=False):
     "Move the corners by eight numbers: x and y of top left, bottom left, top right, bottom right; 1 is half the image."

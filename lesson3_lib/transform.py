@@ -16,6 +16,7 @@ from types import FunctionType
 
 import numpy as np
 import torch
+from torch import Tensor
 from fastcore.basics import listify, patch
 
 import lesson3_lib.geometry # gives images their movements
@@ -29,27 +30,28 @@ def generator(rng:np.random.Generator|None) -> np.random.Generator:
 
 def uniform(
     low:float, high:float|None=None, # the range; `low` alone is no choice
-    size:int|None=None,              # how many numbers; None for a single one
+    size:int|tuple|None=None,        # how many numbers; None for a single one
     rng:np.random.Generator|None=None, # what draws
-):
+) -> float|Tensor: # a number, or a float tensor of shape `size`
     "A number between `low` and `high`."
     draw,width = generator(rng).random,(0. if high is None else high-low)
-    return low + width*draw() if size is None else [low + width*draw() for _ in range(size)]
+    if size is None: return low + width*draw()
+    shape = tuple(listify(size))
+    return torch.tensor([low + width*draw() for _ in range(math.prod(shape))]).view(shape)
 
-def log_uniform(low:float, high:float|None=None, size:int|None=None, rng:np.random.Generator|None=None):
-    "A positive number between `low` and `high`; twice as much is as likely as half as much. `size`: how many, one number by default; `rng`: draws them."
+def log_uniform(low:float, high:float|None=None, size:int|tuple|None=None, rng:np.random.Generator|None=None):
+    "A positive number between `low` and `high`; twice as much is as likely as half as much. `size`: of a tensor, one number by default; `rng`: draws."
     logs = uniform(math.log(low), None if high is None else math.log(high), size, rng)
-    return math.exp(logs) if size is None else [math.exp(o) for o in logs]
+    return math.exp(logs) if size is None else logs.exp()
 
-def uniform_int(low:int, high:int|None=None, size:int|None=None, rng:np.random.Generator|None=None):
-    "A whole number from `low` to `high`, both included. `size`: how many, one number by default; `rng`: draws them."
+def uniform_int(low:int, high:int|None=None, size:int|tuple|None=None, rng:np.random.Generator|None=None):
+    "A whole number from `low` to `high`, both included. `size`: of a tensor, one number by default; `rng`: draws."
     numbers = uniform(low, None if high is None else high+1, size, rng)
-    return math.floor(numbers) if size is None else [math.floor(o) for o in numbers]
+    return math.floor(numbers) if size is None else numbers.floor().long()
 
-def rand_bool(p:float, size:int|None=None, rng:np.random.Generator|None=None):
-    "True with probability `p`. `size`: how many, one by default; `rng`: draws them."
-    numbers = uniform(0., 1., size, rng)
-    return numbers < p if size is None else [o < p for o in numbers]
+def rand_bool(p:float, size:int|tuple|None=None, rng:np.random.Generator|None=None):
+    "True with probability `p`. `size`: of a tensor, one by default; `rng`: draws."
+    return uniform(0., 1., size, rng) < p
 
 # %% ../nbs/05_transform.ipynb #8a00a648
 @contextmanager
