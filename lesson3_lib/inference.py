@@ -21,19 +21,10 @@ from .learner import Learner, bare_model
 from .losses import FlattenedLoss
 from .model_file import BUILDERS, ExportError, build_model, check_names, check_sides, from_library, load_weights, name_of, trusted, weights_of
 from . import prediction  # learn.predict, learn.get_preds
-from .saved_data import list_state, make_list, norm_state, plain
+from .saved_data import make_list, norm_state, pair_state, plain, without_items
 from .sealed import parse_json, read_sealed, short
 
 # %% ../nbs/15_inference.ipynb #81b8cc07
-EXPORT_FORMAT = 1
-_MAX_JSON = 2**25 # bytes of learner.json
-
-def _loss_spec(loss_func) -> dict:
-    "The loss by name with its arguments; 'custom' where it is not one of the library's."
-    if type(loss_func).__module__ == losses.__name__ and isinstance(loss_func, FlattenedLoss) and type(loss_func) is not FlattenedLoss:
-        return {'name':type(loss_func).__name__, 'args':{k:plain(v) for k,v in loss_func._asked.items()}}
-    return {'custom': name_of(loss_func)}
-
 def _arrays_to_lists(state):
     "`state` with arrays as JSON."
     if isinstance(state, np.ndarray): return {'__array__':state.tolist(), 'dtype':str(state.dtype), 'shape':list(state.shape)}
@@ -48,14 +39,24 @@ def _lists_to_arrays(state):
         return {k:_lists_to_arrays(v) for k,v in state.items()}
     return [_lists_to_arrays(o) for o in state] if isinstance(state, list) else state
 
+# %% ../nbs/15_inference.ipynb #47b0c2d8
+def _loss_spec(loss_func) -> dict:
+    "The loss by name with its arguments; 'custom' where it is not one of the library's."
+    if type(loss_func).__module__ == losses.__name__ and isinstance(loss_func, FlattenedLoss) and type(loss_func) is not FlattenedLoss:
+        return {'name':type(loss_func).__name__, 'args':{k:plain(v) for k,v in loss_func._asked.items()}}
+    return {'custom': name_of(loss_func)}
+
 def _data_recipe(data) -> dict:
     "How inputs are read and predictions are named: the validation side of `data`, without its items."
     ds = ifnone(data.valid_ds, data.train_ds)
     if not isinstance(ds, LabelList):
         raise TypeError(f"Only data made with the data block API can be exported, this is a {type(ds).__name__}: save the weights with `learn.save` instead.")
     check_names(ds.x, ds.y)
-    return {'x':list_state(ds.x[[]]), 'y':list_state(ds.y[[]]), 'tfms':[t.spec() for t in ds.tfms or []], 'tfm_y':ds.tfm_y,
-            'tfmargs':{k:plain(v) for k,v in ds.tfmargs.items()}, 'norm':norm_state(data)}
+    return {**pair_state(without_items(ds)), 'norm':norm_state(data)}
+
+# %% ../nbs/15_inference.ipynb #d35e1c7a
+EXPORT_FORMAT = 1
+_MAX_JSON = 2**25 # bytes of learner.json
 
 @patch
 def export(self:Learner,

@@ -130,6 +130,7 @@ def _torchvision_model(name, weights, progress, **kwargs):
     was_there = file.exists()
     try:
         with _tensors_only(): return get_model(name, weights=weights, progress=progress, **kwargs)
+    except TypeError: raise  # an argument that the network does not know
     except Exception as e:
         if was_there:
             raise ValueError(f"{file} does not hold the weights of {name}: it is damaged or another file ({short(e)}). "
@@ -170,6 +171,7 @@ def _timm_model(name, pretrained, **kwargs):
         near = difflib.get_close_matches(name, timm.list_models(), 3)
         raise ValueError(f"Neither torchvision nor timm has a network {name!r}." + (f" Did you mean {' or '.join(near)}?" if near else ''))
     try: return timm.create_model(name, pretrained=pretrained, **kwargs)
+    except TypeError: raise  # an argument that the network does not know
     except Exception as e:
         if not pretrained: raise
         raise FileNotFoundError(f"The pretrained weights of timm's {name} could not be had ({type(e).__name__}: {short(e)}). "
