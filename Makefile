@@ -31,4 +31,4 @@ prepare: .venv/.stamp ## before a commit: export, clean, README
 clean:   ## remove what was made
 	rm -rf .venv _proc _docs _lesson _bench build *.egg-info
 
-.PHONY: help lesson test docs bench prepare clean
+.PHONY: help lesson test docs browse bench prepare clean

@@ -147,7 +147,7 @@ class FeedbackReport:
         "Whether the old validation set fares worse than before: a higher loss and more broken than mended, or, where nothing can be counted, a higher loss."
         if 'old validation' not in self.table.index: return False
         row = self.table.loc['old validation']
-        counted = row['mended'] == row['mended'] and row['mended'] is not None
+        counted = row.notna()['mended']  # it is missing where there is no right and wrong
         return bool(row['loss after'] > row['loss before'] and (not counted or row['broken'] > row['mended']))
     def to_df(self):
         "The table."
