@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 
-from lesson3_lib.awd_lstm import (
-    AWD_LSTM, MultiBatchEncoder, RNNTrainer, awd_lstm_clas_config, awd_lstm_clas_split, awd_lstm_lm_config, awd_lstm_lm_split, get_language_model, get_text_classifier,
-    load_pretrained_lm)
+from .awd_lstm import (
+    AWD_LSTM, MultiBatchEncoder, RNNTrainer, awd_lstm_clas_config, awd_lstm_clas_split, awd_lstm_lm_config, awd_lstm_lm_split,
+    get_language_model, get_text_classifier, load_pretrained_lm)
 from .callbacks import GradientClipping
 from .data_block import CategoryList
 from .data_sets import URLs, untar_data
@@ -286,10 +286,10 @@ def predict(self:LanguageLearner,
     top_p:float|None=None,      # only the likeliest words with this total probability
 ) -> str:                       # `text` and what follows
     "Go on writing `text`, drawing word after word (`torch.manual_seed` makes it repeatable)."
-    xb,ids = self._start(text, n_words),[]
+    xb,ids,banned = self._start(text, n_words),[],self._banned(no_unk)
     for _ in range(n_words):
         scores = self.model(xb)[0][0,-1].float()
-        scores[self._banned(no_unk)] = -torch.inf
+        scores[banned] = -torch.inf
         probs = pick_probs(scores.softmax(-1), temperature, min_p, top_k, top_p)
         xb = torch.multinomial(probs, 1)[None]
         ids.append(xb)
@@ -311,11 +311,11 @@ def beam_search(self:LanguageLearner,
     "Go on writing `text` with a likely sentence, found by beam search."
     if top_k<1 or beam_sz<1 or temperature<=0:
         raise ValueError(f"`top_k` and `beam_sz` must be at least 1 and `temperature` above 0, got {top_k}, {beam_sz} and {temperature}.")
-    xb = self._start(text, n_words)
+    xb,banned = self._start(text, n_words),self._banned(no_unk)
     sentences,logp = xb[:,:0],torch.zeros(1, device=xb.device)
     for _ in range(n_words):
         scores = self.model(xb)[0][:,-1].float()
-        scores[:,self._banned(no_unk)] = -torch.inf
+        scores[:,banned] = -torch.inf
         best,words = scores.log_softmax(-1).topk(min(top_k, scores.shape[-1]))
         total = (logp[:,None]+best).flatten()
         logp,keep = total.topk(min(beam_sz, len(total)))
