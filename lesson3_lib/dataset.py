@@ -290,7 +290,8 @@ class DeviceDataLoader(DataLoader):
     "The original's name of a loader that puts batches on a device. Takes one of PyTorch's loaders; `create` takes a data set."
     def __new__(cls, dl, device=None, tfms=None, collate_fn:Callable|None=None):
         "`dl`: one of PyTorch's loaders, or ours; `device`: where batches go; `tfms`: batch transforms; `collate_fn`: replaces the loader's own."
-        res = DataLoader.from_torch(dl, device) if isinstance(dl, torch_data.DataLoader) else dl.new(**({} if device is None else {'device':default_device(device)}))
+        if isinstance(dl, torch_data.DataLoader): res = DataLoader.from_torch(dl, device)
+        else: res = dl.new(**({} if device is None else {'device':default_device(device)}))
         for tfm in listify(tfms): res.add_tfm(tfm)
         if collate_fn is not None: res.collate_fn = collate_fn
         return res

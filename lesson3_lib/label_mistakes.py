@@ -143,7 +143,8 @@ class MultiLabelClassificationInterpretation(Interpretation):
     ) -> pd.DataFrame:                  # a row a threshold: `fbeta` and `accuracy_thresh`
         "The lesson's two metrics for one threshold after another."
         steps = np.arange(.01, 1, .01) if steps is None else steps
-        rows = [(fbeta(self.preds, self.y_true, t, beta, sigmoid=False).item(), accuracy_thresh(self.preds, self.y_true, t, sigmoid=False).item()) for t in steps]
+        rows = [(fbeta(self.preds, self.y_true, t, beta, sigmoid=False).item(),
+                 accuracy_thresh(self.preds, self.y_true, t, sigmoid=False).item()) for t in steps]
         return pd.DataFrame(rows, columns=['fbeta','accuracy_thresh'], index=pd.Index(steps, name='threshold'))
 
     def best_threshold(self,

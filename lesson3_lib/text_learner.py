@@ -448,4 +448,5 @@ def show_top_losses(self:TextClassificationInterpretation,
     "The worst mistakes as a table: text, prediction, truth, loss and the probability given to the truth."
     worst = self.worst(k)
     texts = [' '.join(str(self.ds.x[i]).split(' ')[:max_len]) for i in worst.index]
-    show_table(list(zip(texts, worst.prediction, worst.target, worst.loss.round(2), worst.probability.round(2))), ['text','prediction','target','loss','probability'])
+    show_table(list(zip(texts, worst.prediction, worst.target, worst.loss.round(2), worst.probability.round(2))),
+               ['text','prediction','target','loss','probability'])

@@ -349,7 +349,8 @@ def from_lists(cls:ImageDataBunch, path:str|Path, fnames:Sequence, labels:Sequen
     return cls.create_from_ll(src.label_from_func(lambda o: of[str(o)]), **kwargs)
 
 @patch(cls_method=True)
-def from_name_func(cls:ImageDataBunch, path:str|Path, fnames:Sequence, label_func:Callable, valid_pct:float=0.2, seed:int|None=None, **kwargs) -> ImageDataBunch:
+def from_name_func(cls:ImageDataBunch, path:str|Path, fnames:Sequence, label_func:Callable, valid_pct:float=0.2, seed:int|None=None,
+                   **kwargs) -> ImageDataBunch:
     "Pictures `fnames`, labelled by `label_func(file)`."
     return cls.create_from_ll(ImageList(fnames, path=path).split_by_rand_pct(valid_pct, seed).label_from_func(label_func), **kwargs)
 
