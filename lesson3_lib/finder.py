@@ -118,9 +118,8 @@ class LRFinder(LearnerCallback):
     def on_train_end(self, pbar, exception, **kwargs):
         if self.pending: self.look()
         n = len(self.raw) if self.end is None else self.end
-        r = self.learn.recorder
-        self.raw,r._losses,r._pending,r.lrs,r.moms = self.raw[:n],r.losses[:n],[],r.lrs[:n],r.moms[:n]
-        r.raw_losses = self.raw
+        self.raw = self.learn.recorder.raw_losses = self.raw[:n]
+        self.learn.recorder.keep_first(n)
         if pbar is not None and exception is None: pbar.write(f'{n} learning rates tried; `recorder.plot()` shows the curve.')
 
 def _spread(values:Sequence[float]) -> float:

@@ -234,6 +234,13 @@ def load_state_dict(self:Recorder, state):
     for k in _kept: setattr(self, k, list(state[k]))
 
 @patch
+def keep_first(self:Recorder,
+    n:int # batches
+):
+    "Forget the losses, rates and momentums of all batches behind the first `n`."
+    self._losses,self._pending,self.lrs,self.moms = self.losses[:n],[],self.lrs[:n],self.moms[:n]
+
+@patch
 def show_all(self:Recorder):
     "Write all rows there are into the table: a resumed run shows the epochs before it as well."
     if self.pbar is not None: self.pbar.rows = []
