@@ -42,45 +42,69 @@ class _FoldedConv(nn.Module):
 
 # %% ../nbs/09a_folding.ipynb #104cbff4
 def _reader(node:fx.Node):
-    "The operation that reads the result of `node`, if it is one."
+    "The operation that reads the result of `node`, if there is one and no other."
     return next(iter(node.users)) if len(node.users) == 1 else None
 
-def _join(traced:fx.GraphModule) -> int:
-    "Put norms, sums and ReLUs into the convolutions before them; how many convolutions were changed."
-    graph,mods,n = traced.graph,dict(traced.named_modules()),0
-    kind = lambda o: type(mods.get(o.target)) if o is not None and o.op == 'call_module' else None
-    def is_relu(o):
-        return kind(o) is nn.ReLU or o is not None and (o.op,o.target) in {('call_function',F.relu), ('call_function',torch.relu), ('call_method','relu'), ('call_method','relu_')}
-    def other_of(o, last):
-        "What is added to `last`, where `o` is such a sum."
-        if o is None or o.op != 'call_function' or o.target not in (operator.add, torch.add) or o.kwargs or not all(isinstance(a, fx.Node) for a in o.args):
-            return None
-        a,b = o.args
-        return None if a is b else b if a is last else a
-    for conv in list(graph.nodes):
-        norm = _reader(conv)
-        if kind(conv) is not nn.Conv2d or kind(norm) is not nn.BatchNorm2d or not mods[norm.target].track_running_stats: continue
-        chain,place,args = [conv,norm],conv,[conv.args[0]]
-        between = conv.next
-        if (other := other_of(_reader(norm), norm)) is not None:
-            total = _reader(norm)
-            while between is not total and kind(between) in (nn.Conv2d, nn.BatchNorm2d, _FoldedConv): between = between.next
-            if between is total: chain,place,args = [*chain,total],total,[*args,other]
-        relu = is_relu(_reader(chain[-1]))
-        if relu: chain.append(_reader(chain[-1]))
-        n += 1
-        traced.add_module(f'folded{n}', made := _FoldedConv(mods[conv.target], mods[norm.target], relu))
-        mods[f'folded{n}'] = made
-        with graph.inserting_before(place): new = graph.call_module(f'folded{n}', tuple(args))
-        chain[-1].replace_all_uses_with(new)
-        for o in reversed(chain): graph.erase_node(o)
-    traced.delete_all_unused_submodules()
-    traced.recompile()
-    return n
+class _Joiner:
+    "Puts norms, sums and ReLUs into the convolutions before them."
+    def __init__(self, traced:fx.GraphModule): self.traced,self.mods,self.n = traced,dict(traced.named_modules()),0
 
-def _is_touched(model:nn.Module) -> bool:
-    "Whether a part of `model` is training, watched by a hook or compiled."
-    return any(m.training or m._forward_hooks or m._forward_pre_hooks or m._compiled_call_impl is not None for m in model.modules())
+    def kind(self, node:fx.Node|None) -> type|None:
+        "The type of the module that `node` calls, if it calls one."
+        return type(self.mods.get(node.target)) if node is not None and node.op == 'call_module' else None
+
+    def is_relu(self, node:fx.Node|None) -> bool:
+        if node is None: return False
+        if node.op == 'call_function': return node.target in (F.relu, torch.relu)
+        if node.op == 'call_method': return node.target in ('relu','relu_')
+        return self.kind(node) is nn.ReLU
+
+    def added(self, total:fx.Node|None, last:fx.Node) -> fx.Node|None:
+        "What `total` adds to `last`, if it is a sum of two results."
+        if total is None or total.op != 'call_function' or total.target not in (operator.add, torch.add) or total.kwargs: return None
+        a,b = total.args
+        if a is b or not (isinstance(a, fx.Node) and isinstance(b, fx.Node)): return None
+        return b if a is last else a
+
+    def is_near(self, conv:fx.Node, total:fx.Node) -> bool:
+        "Whether only convolutions and norms stand between the two: nothing that could change an input in place."
+        node = conv.next
+        while node is not total and self.kind(node) in (nn.Conv2d, nn.BatchNorm2d, _FoldedConv): node = node.next
+        return node is total
+
+    def chain(self, conv:fx.Node) -> tuple[list[fx.Node], fx.Node|None]:
+        "The operations from `conv` on that can be one, and what is added on the way; no operations if no norm follows."
+        norm = _reader(conv)
+        if self.kind(conv) is not nn.Conv2d or self.kind(norm) is not nn.BatchNorm2d or not self.mods[norm.target].track_running_stats: return [],None
+        nodes,total = [conv, norm],_reader(norm)
+        other = self.added(total, norm)
+        if other is not None and not self.is_near(conv, total): other = None
+        if other is not None: nodes.append(total)
+        if self.is_relu(_reader(nodes[-1])): nodes.append(_reader(nodes[-1]))
+        return nodes,other
+
+    def join(self) -> int:
+        "Do it; how many convolutions were changed."
+        graph = self.traced.graph
+        for conv in list(graph.nodes):
+            nodes,other = self.chain(conv)
+            if not nodes: continue
+            self.n += 1
+            name,folded = f'folded{self.n}',_FoldedConv(self.mods[conv.target], self.mods[nodes[1].target], self.is_relu(nodes[-1]))
+            self.traced.add_module(name, folded)
+            self.mods[name] = folded
+            with graph.inserting_before(conv if other is None else nodes[2]): # what is added must be there
+                new = graph.call_module(name, (conv.args[0],) if other is None else (conv.args[0], other))
+            nodes[-1].replace_all_uses_with(new)
+            for o in reversed(nodes): graph.erase_node(o)
+        self.traced.delete_all_unused_submodules()
+        self.traced.recompile()
+        return self.n
+
+# %% ../nbs/09a_folding.ipynb #a81c6e49
+def _is_touched(m:nn.Module) -> bool:
+    "Whether a module is training, watched by a hook or compiled; not its parts."
+    return bool(m.training or m._forward_hooks or m._forward_pre_hooks or m._compiled_call_impl is not None)
 
 # %% ../nbs/09a_folding.ipynb #1a77e0ef
 def fold_batchnorm(
@@ -88,12 +112,14 @@ def fold_batchnorm(
     x:Tensor,        # two items (or one) to try it with, (2,c,h,w)
 ) -> nn.Module:      # a copy that shares what is not folded; `model` itself where nothing can be folded
     "A copy of `model` for prediction, in which every BatchNorm2d that follows a Conv2d is part of it, and so are a sum and a ReLU after it."
-    if bare_model(model) is not model or _is_touched(model) or not any(type(m) is nn.BatchNorm2d for m in model.modules()): return model
+    parts = list(model.modules())
+    if bare_model(model) is not model or any(map(_is_touched, parts)) or not any(type(m) is nn.BatchNorm2d for m in parts): return model
     with torch.inference_mode(False), torch.no_grad():
         try:
             expected,copy = model(x),fx.symbolic_trace(model)
-            if not _join(copy): return model
-            torch.testing.assert_close(torch.cat([copy(o) for o in x.split(1)]), expected, rtol=1e-3, atol=1e-4*(1+expected.abs().max().item()))
+            if not _Joiner(copy).join(): return model
+            alone = torch.cat([copy(o) for o in x.split(1)])
+            torch.testing.assert_close(alone, expected, rtol=1e-3, atol=1e-4*(1+expected.abs().max().item()))
         except Exception: return model  # a network that cannot be written down, or is not what it seems: it is right as it is
     return copy
 
@@ -108,12 +134,15 @@ class _Snapshot:
 
     def is_free(self) -> bool:
         "Whether nobody trains the model, watches or has compiled it."
-        return not any(m.training or m._forward_hooks or m._forward_pre_hooks or m._compiled_call_impl is not None for m,*_ in self.modules)
+        return not any(_is_touched(m) for m,*_ in self.modules)
 
     def holds(self) -> bool:
         "Whether the model is still what it was."
-        return (all(tuple(m._modules.values()) == kids and len(m._parameters) == n and len(m._buffers) == k for m,kids,n,k in self.modules)
-                and all(d.get(k) is t and t.data_ptr() == place and _version(t) == version for d,k,t,place,version in self.tensors) and torch.equal(self._sampled(), self.values))
+        for m,parts,n_params,n_buffers in self.modules:
+            if tuple(m._modules.values()) != parts or len(m._parameters) != n_params or len(m._buffers) != n_buffers: return False
+        for holder,k,t,place,version in self.tensors:
+            if holder.get(k) is not t or t.data_ptr() != place or _version(t) != version: return False
+        return torch.equal(self._sampled(), self.values)
 
     def _sampled(self) -> Tensor: return torch.cat([torch.empty(0), *self.samples])
 
@@ -145,11 +174,13 @@ class FoldedModel:
         "Whether there is a copy of the model as it is now; makes one with the help of the items `x` if need be."
         if self._then is None or not self._then.holds():
             self._then = None
-            if _is_touched(self.model): return False
+            if any(map(_is_touched, self.model.modules())): return False
             known = all(type(m).__module__.partition('.')[0] in _KNOWN for m in self.model.modules())
             self._copy,self._then = fold_batchnorm(self.model, x[:2]) if known else self.model,_Snapshot(self.model)
         return self._copy is not self.model and self._then.is_free()
 
     def _fits(self, xs) -> bool:
-        x = xs[0]
-        return len(xs) == 1 and isinstance(x, Tensor) and x.ndim == 4 and x.device.type == 'cpu' and x.dtype == torch.float32 and len(x) > 0 and not torch.is_grad_enabled() and not torch.is_autocast_enabled('cpu')
+        "Whether these are pictures on the CPU in 32 bits, and nobody wants gradients or mixed precision."
+        if torch.is_grad_enabled() or torch.is_autocast_enabled('cpu') or len(xs) != 1: return False
+        x, = xs
+        return isinstance(x, Tensor) and x.ndim == 4 and len(x) > 0 and x.device.type == 'cpu' and x.dtype == torch.float32
