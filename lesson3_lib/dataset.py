@@ -212,6 +212,7 @@ class DataLoader:
 
     def proc_batch(self, b):
         "`b` moved to the device, opened and transformed."
+        if not self.tfms and type(b) in (tuple,list) and all(type(t) is Tensor and t.device == self.device for t in b): return b # nothing to do
         with one_thread(self.num_workers > 0 and self.device.type == 'cpu'): # workers keep the other cores busy: a second thread would wait for its turn
             b = unpack(to_device(b, self.device))
             for tfm in self.tfms: b = tfm(b)
