@@ -28,13 +28,14 @@ class _FoldedConv(nn.Module):
         if self.packed:
             self.args = *map(list, self.args[:3]),conv.groups
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self.args, None)
+            op = torch.ops.mkldnn._convolution_pointwise
+            self.plain,self.adding = op.default,op.binary # looked up once
         elif conv.padding_mode != 'zeros': raise ValueError(f"padding {conv.padding_mode} is not zeros")
 
     def forward(self, x, other=None):
         if self.packed:
-            op,act = torch.ops.mkldnn._convolution_pointwise,'relu' if self.relu else 'none'
-            if other is None: return op(x, self.weight, self.bias, *self.args, act, [], '')
-            return op.binary(x, other, self.weight, self.bias, *self.args, 'add', 1., act if self.relu else None, [], '')
+            if other is None: return self.plain(x, self.weight, self.bias, *self.args, 'relu' if self.relu else 'none', [], '')
+            return self.adding(x, other, self.weight, self.bias, *self.args, 'add', 1., 'relu' if self.relu else None, [], '')
         padding,stride,dilation,groups = self.args
         y = F.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
         if other is not None: y = y + other
@@ -178,6 +179,8 @@ class FoldedModel:
             known = all(type(m).__module__.partition('.')[0] in _KNOWN for m in self.model.modules())
             self._copy,self._then = fold_batchnorm(self.model, x[:2]) if known else self.model,_Snapshot(self.model)
         return self._copy is not self.model and self._then.is_free()
+
+    def __reduce__(self): return FoldedModel,(self.model,)  # who copies or pickles it gets the model, and folds anew
 
     def _fits(self, xs) -> bool:
         "Whether these are pictures on the CPU in 32 bits, and nobody wants gradients or mixed precision."
