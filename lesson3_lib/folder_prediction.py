@@ -23,7 +23,6 @@ from .learner import Learner, bare_model
 from .data_block import needs_x, reconstruct_y
 from . import prediction  # learn.pred_batch
 from .sealed import short
-from .workers import kept_memory
 
 # %% ../nbs/15c_folder_prediction.ipynb #6135ebd7
 class Unreadable(NamedTuple):
@@ -80,19 +79,18 @@ def predict_each(self:Learner,
 def _answers(self:Learner, batches, items, kwargs):
     ds = self.data.single_ds
     with_x = needs_x(ds)
-    with kept_memory(self.data.device):
-        for b in batches:
-            found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}
-            for idxs,batch in b['good']:
-                for tfm in self.data.single_dl.tfms: batch = tfm(batch)
-                preds = self._predict_batch(batch)
-                x,(preds,) = denormed(self.data, to_detach(batch[0], cpu=True), preds) if with_x or self._targets_normalized() else (None,(preds,))
-                for k,i in enumerate(idxs):
-                    raw = grab_idx(preds, k)
-                    decision = ds.y.analyze_pred(raw, **kwargs)
-                    label = reconstruct_y(ds, decision, ds.x.reconstruct(grab_idx(x, k)) if with_x else None)
-                    found[i] = Predicted(items[i], label, decision, raw, None)
-            yield from (found[i] for i in sorted(found))
+    for b in batches:
+        found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}
+        for idxs,batch in b['good']:
+            for tfm in self.data.single_dl.tfms: batch = tfm(batch)
+            preds = self._predict_batch(batch)
+            x,(preds,) = denormed(self.data, to_detach(batch[0], cpu=True), preds) if with_x or self._targets_normalized() else (None,(preds,))
+            for k,i in enumerate(idxs):
+                raw = grab_idx(preds, k)
+                decision = ds.y.analyze_pred(raw, **kwargs)
+                label = reconstruct_y(ds, decision, ds.x.reconstruct(grab_idx(x, k)) if with_x else None)
+                found[i] = Predicted(items[i], label, decision, raw, None)
+        yield from (found[i] for i in sorted(found))
 
 @patch
 def _targets_normalized(self:Learner) -> bool: return self.data.norm is not None and getattr(self.data.norm, 'keywords', {}).get('do_y', False)

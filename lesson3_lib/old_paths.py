@@ -54,4 +54,4 @@ class OldPaths:
         return OldPart(spec.name, getattr(source, part) if part else source)
     def exec_module(self, module): "Nothing is left to do for `module`."
 
-if not any(isinstance(o, OldPaths) or type(o).__name__ == 'OldPaths' for o in sys.meta_path): sys.meta_path.append(OldPaths(__package__ or 'lesson3_lib'))
+if not any(type(o).__name__ == 'OldPaths' for o in sys.meta_path): sys.meta_path.append(OldPaths(__package__ or 'lesson3_lib'))
