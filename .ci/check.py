@@ -159,6 +159,7 @@ LAYERS = {  # the chapters of each layer, by number
     'vision models':[12, 13],
     'text':         [16, 17],
     'text models':  [18, 19],
+    'basics':       [21],
     'vision star':  [40],
     'text star':    [41],
     'command line': range(42, 50),
@@ -171,8 +172,9 @@ SEES = {  # a layer, and those it may import from beside itself
     'vision models':['primitives', 'data block', 'vision', 'training'],
     'text':         ['primitives', 'data block'],
     'text models':  ['primitives', 'data block', 'text', 'training'],
-    'vision star':  ['primitives', 'data block', 'vision', 'training', 'vision models'],
-    'text star':    ['primitives', 'data block', 'text', 'training', 'text models'],
+    'basics':       ['primitives', 'data block', 'training'],
+    'vision star':  ['basics', 'vision', 'vision models'],
+    'text star':    ['basics', 'text', 'text models'],
     'command line': list(LAYERS),
 }
 

@@ -62,7 +62,7 @@ BOOK = '| the lesson | |'  # how the cell begins that lists the chapters
 ABOUT = {  # layers in the reader's words
     'primitives': 'the ground: device and seed, data sets, loaders, losses', 'data block': 'the data block API', 'vision': 'pictures and what is done to them',
     'training': 'training, and what comes of it', 'vision models': 'models for pictures', 'text': 'texts and their tokens', 'text models': 'models for text',
-    'vision star': 'the import for pictures', 'text star': 'the import for text', 'command line': 'the command line', None: 'to look up'}
+    'basics': 'what every import gives', 'vision star': 'the import for pictures', 'text star': 'the import for text', 'command line': 'the command line', None: 'to look up'}
 
 def book() -> str:
     "The table of all chapters: those of the lesson with their questions, the library layer by layer."

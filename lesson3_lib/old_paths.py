@@ -13,9 +13,10 @@ from types import ModuleType
 
 # %% ../nbs/41a_old_paths.ipynb #2c7da73b
 _PARTS = {
-    'vision': """basics basic_train basic_data train datasets torch_core imports utils utils.mem
+    'basics': """basic_train basic_data train datasets torch_core imports utils utils.mem
                  callbacks.csv_logger callbacks.fp16 callbacks.general_sched callbacks.hooks callbacks.loss_metrics callbacks.lr_finder callbacks.mem callbacks.misc callbacks.mixup
-                 callbacks.one_cycle callbacks.oversampling callbacks.tensorboard callbacks.tracker vision.data vision.image vision.learner vision.transform vision.tta""",
+                 callbacks.one_cycle callbacks.oversampling callbacks.tensorboard callbacks.tracker""",
+    'vision': "vision.data vision.image vision.learner vision.transform vision.tta",
     'text': "callbacks.rnn text.data text.learner text.transform text.models text.models.awd_lstm",
     'vision:models': "vision.models"}
 OLD_PATHS = {old:new for new,olds in _PARTS.items() for old in olds.split()}
