@@ -21,7 +21,7 @@ def chapters() -> list[Path]:
     return sorted(o for o in NBS.glob('*.ipynb') if not o.name.startswith(('_', '.')))
 
 def page_name(nb:str) -> str:
-    "The page of a chapter, as nbdev names it: `07b_layers` -> `layers`."
+    "The page of a chapter, as nbdev names it: `07bb_layers` -> `layers`."
     return re.sub(r'^\d+[a-zA-Z0-9]*_', '', Path(nb).stem.lower())
 
 def is_lesson(nb:str) -> bool:

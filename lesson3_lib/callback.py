@@ -19,7 +19,7 @@ from fastcore.basics import camel2snake, listify, patch
 
 from .core import map_tensors
 from .epoch_metrics import as_metric
-from .layers import split_no_wd_params
+from .model_parts import split_no_wd_params
 from .metrics import metric_name
 
 # %% ../nbs/08_callback.ipynb #4125dfe4

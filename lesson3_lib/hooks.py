@@ -18,7 +18,7 @@ from fastcore.basics import PrettyString, patch
 
 from .callback import as_args
 from .core import map_tensors
-from .layers import children, flatten_model, in_channels, one_param
+from .model_parts import children, flatten_model, in_channels, one_param
 from .learner import Learner
 from .recorder import LearnerCallback, get_ax
 
