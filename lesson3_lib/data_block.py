@@ -10,6 +10,7 @@ __all__ = ['needs_x', 'reconstruct_y', 'ItemList', 'df_names_to_idx', 'get_files
 # %% ../nbs/03d_data_block.ipynb #2b83766e
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -166,7 +167,10 @@ def show_batch(self:DataBunch,
 
 def needs_x(ds) -> bool:
     "Whether labels of `ds` need their input to become items again: points need the size of the picture."
-    return 'x' in inspect.signature(ds.y.reconstruct).parameters
+    return _takes_x(getattr(ds.y.reconstruct, '__func__', ds.y.reconstruct))
+
+@lru_cache
+def _takes_x(func:Callable) -> bool: return 'x' in inspect.signature(func).parameters # asked for every item that is predicted
 
 def reconstruct_y(ds, t, x=None):
     "Label `t` of `ds` as an item; `x`: its input, for labels that need it."

@@ -104,7 +104,7 @@ class BatchSampler:
 class Packed(NamedTuple):
     "A batch in its compact travelling form, and how to open it on the device."
     data:Tensor     # stacked compact items, such as (n, h, w, 3) uint8
-    unpack:Callable # module-level function from `data` to what the model sees
+    unpack:Callable # module-level function from `data` to what the model sees; of bytes it makes new tensors
 
 def unpack(b):
     "`b` with every `Packed` in it opened."
@@ -112,6 +112,10 @@ def unpack(b):
     if isinstance(b, (list, tuple)) and not hasattr(b, '_fields'): return type(b)(unpack(o) for o in b)
     if isinstance(b, dict): return {k:unpack(v) for k,v in b.items()}
     return b
+
+def _came_as_bytes(b) -> bool:
+    "Whether the input in `b` is packed bytes: opened, it is a tensor that nobody else has seen."
+    return isinstance(b, (list,tuple)) and len(b) > 0 and isinstance(b[0], Packed) and b[0].data.dtype == torch.uint8
 
 # %% ../nbs/02_dataset.ipynb #25712a9a
 def _stack(ts:list[Tensor]) -> Tensor:
@@ -214,8 +218,11 @@ class DataLoader:
         "`b` moved to the device, opened and transformed."
         if not self.tfms and type(b) in (tuple,list) and all(type(t) is Tensor and t.device == self.device for t in b): return b # nothing to do
         with one_thread(self.num_workers > 0 and self.device.type == 'cpu'): # workers keep the other cores busy: a second thread would wait for its turn
-            b = unpack(to_device(b, self.device))
-            for tfm in self.tfms: b = tfm(b)
+            b = to_device(b, self.device)
+            is_new,b = _came_as_bytes(b),unpack(b)
+            for tfm in self.tfms:
+                b = (getattr(tfm, 'in_place', tfm) if is_new else tfm)(b)
+                is_new = False
             return b
 
     def one_batch(self):

@@ -7,7 +7,7 @@ __all__ = ['setup_distrib', 'launch', 'TrainShard', 'EveryNth', 'shard_loader', 
            'ParallelTrainer']
 
 # %% ../nbs/20_distributed.ipynb #74de41dc
-import contextlib, multiprocessing.connection, os, sys, tempfile, traceback, warnings
+import atexit, contextlib, multiprocessing.connection, os, sys, tempfile, traceback, warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -45,7 +45,12 @@ def setup_distrib(
     if launched and not dist.is_initialized():
         dist.init_process_group('gloo' if gpu is None else 'nccl', init_method=init_method, timeout=timedelta(minutes=timeout),
                                 rank=int(os.environ['RANK']), world_size=int(os.environ['WORLD_SIZE']))
+        atexit.register(_leave)
     return gpu
+
+def _leave():
+    "End the threads that talk to the others while Python can still wait for them. After an error nobody waits: the others may never answer."
+    if dist.is_initialized() and not hasattr(sys, 'last_value'): dist.destroy_process_group()
 
 # %% ../nbs/20_distributed.ipynb #6df9fc07
 def launch(

@@ -21,7 +21,8 @@ class _FoldedConv(nn.Module):
     def __init__(self, conv:nn.Conv2d, bn:nn.BatchNorm2d, relu:bool):
         super().__init__()
         w,b = fuse_conv_bn_weights(conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
-        self.weight,self.bias,self.relu = w.detach(),b.detach(),relu
+        self.weight,self.bias,self.relu,self.unsorted = w.detach(),b.detach(),relu,None
+        self.short = 4*conv.stride[1] if conv.groups == 1 and conv.kernel_size != (1,1) else 0 # rows of so few pixels want other weights
         self.args = conv.padding,conv.stride,conv.dilation,conv.groups
         known = all(hasattr(torch.ops.mkldnn, o) for o in ('_reorder_convolution_weight','_convolution_pointwise'))
         self.packed = known and torch.backends.mkldnn.is_available() and conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
@@ -34,8 +35,12 @@ class _FoldedConv(nn.Module):
 
     def forward(self, x, other=None):
         if self.packed:
-            if other is None: return self.plain(x, self.weight, self.bias, *self.args, 'relu' if self.relu else 'none', [], '')
-            return self.adding(x, other, self.weight, self.bias, *self.args, 'add', 1., 'relu' if self.relu else None, [], '')
+            w = self.weight
+            if len(x) >= 16 and x.shape[-1] <= self.short:
+                if self.unsorted is None: self.unsorted = w.to_dense()
+                x,w = x.contiguous(),self.unsorted
+            if other is None: return self.plain(x, w, self.bias, *self.args, 'relu' if self.relu else 'none', [], '')
+            return self.adding(x, other, w, self.bias, *self.args, 'add', 1., 'relu' if self.relu else None, [], '')
         padding,stride,dilation,groups = self.args
         y = F.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
         if other is not None: y = y + other
@@ -129,7 +134,7 @@ class _Snapshot:
     "How a model is now."
     def __init__(self, model):
         self.modules = [(m, tuple(m._modules.values()), len(m._parameters), len(m._buffers)) for m in model.modules()]
-        self.tensors = [(d, k, t, t.data_ptr(), _version(t)) for m,*_ in self.modules for d in (m._parameters, m._buffers) for k,t in d.items() if t is not None]
+        self.tensors = [(d, k, t, t.data_ptr(), None if t.is_inference() else t._version) for m,*_ in self.modules for d in (m._parameters, m._buffers) for k,t in d.items() if t is not None]
         self.samples = [o for m,*_ in self.modules for o in _samples(m)]
         self.values = self._sampled()
 
@@ -142,12 +147,10 @@ class _Snapshot:
         for m,parts,n_params,n_buffers in self.modules:
             if tuple(m._modules.values()) != parts or len(m._parameters) != n_params or len(m._buffers) != n_buffers: return False
         for holder,k,t,place,version in self.tensors:
-            if holder.get(k) is not t or t.data_ptr() != place or _version(t) != version: return False
+            if holder.get(k) is not t or t.data_ptr() != place or version is not None and t._version != version: return False
         return torch.equal(self._sampled(), self.values)
 
     def _sampled(self) -> Tensor: return torch.cat([torch.empty(0), *self.samples])
-
-def _version(t:Tensor) -> int: return 0 if t.is_inference() else t._version
 
 def _samples(m:nn.Module) -> list[Tensor]:
     "A weight of each filter of a convolution, and all numbers of a norm, as views."
@@ -155,7 +158,7 @@ def _samples(m:nn.Module) -> list[Tensor]:
     return [m.weight.detach()[:,0,0,0]] if type(m) is nn.Conv2d else []
 
 # %% ../nbs/09a_folding.ipynb #766b57bc
-_PIECE = 2**18 # pixels that are sent through a network at once, on a CPU
+_PIECE = 2**19 # pixels that are sent through a network at once, on a CPU
 _KNOWN = {'torch','torchvision','timm','lesson3_lib'} # whose networks do nothing beside what they give
 
 class FoldedModel:

@@ -209,23 +209,30 @@ def normalize(
     x:Tensor,    # (..., c, h, w)
     mean:Tensor, # (c,)
     std:Tensor,  # (c,)
+    in_place:bool=False, # write into `x`
 ) -> Tensor:
     "`x` with `mean` subtracted and divided by `std`, channel by channel."
     mean,std = mean.to(x),std.to(x)
+    shift,scale = -mean/std,1/std # so that it is one pass over the pixels
     if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last): # channels lie side by side: whole rows at once
         n,c,h,w = x.shape
-        rows = torch.addcmul((-mean/std).repeat(w), x.permute(0,2,3,1).reshape(n*h, w*c), (1/std).repeat(w))
+        rows = x.permute(0,2,3,1).view(n*h, w*c)
+        rows = torch.addcmul(shift.repeat(w), rows, scale.repeat(w), out=rows if in_place else None)
         return rows.view(n,h,w,c).permute(0,3,1,2)
-    return torch.addcmul(-mean[:,None,None]/std[:,None,None], x, 1/std[:,None,None]) # one pass over the pixels
+    return torch.addcmul(shift[:,None,None], x, scale[:,None,None], out=x if in_place else None)
 
 # %% ../nbs/06_vision_data.ipynb #63f42ad7
 def denormalize(x:Tensor, mean:Tensor, std:Tensor, do_x:bool=True) -> Tensor:
     "The reverse of `normalize`, on the CPU; `x` as it is where it was not normalized. `x`: (n, c, h, w); `mean`, `std`: (c,); `do_x`: whether it was normalized."
     return x.cpu().float()*std.reshape(-1,1,1) + mean.reshape(-1,1,1) if do_x else x.cpu()
 
-def _normalize_batch(b, mean:Tensor, std:Tensor, do_x:bool=True, do_y:bool=False):
+def _normalize_batch(b, mean:Tensor, std:Tensor, do_x:bool=True, do_y:bool=False, in_place:bool=False):
     x,y = b
-    return (normalize(x, mean, std) if do_x else x), (normalize(y, mean, std) if do_y and y.ndim == 4 else y)
+    return (normalize(x, mean, std, in_place) if do_x else x), (normalize(y, mean, std) if do_y and y.ndim == 4 else y)
+
+class _Normalize(partial):
+    "`_normalize_batch` with its numbers. A loader that has just made the batch asks for `in_place`."
+    def in_place(self, b): return self(b, in_place=True)
 
 def normalize_funcs(
     mean, std,         # a number a channel
@@ -236,7 +243,7 @@ def normalize_funcs(
     mean,std = torch.as_tensor(mean, dtype=torch.float32),torch.as_tensor(std, dtype=torch.float32)
     if mean.shape != std.shape or mean.ndim != 1: raise ValueError(f"`mean` and `std` need one number a channel, got {mean.tolist()} and {std.tolist()}.")
     if (std <= 0).any(): raise ValueError(f"`std` must be above 0, got {std.tolist()}.")
-    return partial(_normalize_batch, mean=mean, std=std, do_x=do_x, do_y=do_y),partial(denormalize, mean=mean, std=std, do_x=do_x)
+    return _Normalize(_normalize_batch, mean=mean, std=std, do_x=do_x, do_y=do_y),partial(denormalize, mean=mean, std=std, do_x=do_x)
 
 # %% ../nbs/06_vision_data.ipynb #f59de62c
 class ImageDataBunch(DataBunch):
