@@ -8,12 +8,13 @@ __all__ = ['AdamW', 'defaults', 'PathOrStr', 'Tensors', 'Rank0Tensor', 'ListOrIt
            'TensorOrNumber', 'TensorImage', 'TensorImageSize', 'Weights', 'FloatOrTensor', 'IntOrTensor',
            'BoolOrTensor', 'Model', 'ModuleList', 'ParamList', 'LayerFunc', 'SplitFunc', 'LambdaFunc', 'HookFunc',
            'LossFunction', 'OptLossFunc', 'MetricFunc', 'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer',
-           'OptSplitFunc', 'OptDataFrame', 'doc', 'is_listy', 'noop', 'range_of', 'tensor', 'to_np', 'even_mults',
-           'is_tuple', 'is_dict', 'is_pathlike', 'is1d', 'uniqueify', 'idx_dict', 'partition', 'partition_by_cores',
-           'chunks', 'first_el', 'recurse', 'arrays_split', 'random_split', 'find_classes', 'one_hot', 'try_int',
-           'show_some', 'compose', 'func_args', 'has_arg', 'split_kwargs_by_func', 'extract_kwargs', 'join_path',
-           'join_paths', 'loadtxt_str', 'save_texts', 'to_data', 'to_cpu', 'to_half', 'to_float', 'trange_of',
-           'range_children', 'logit', 'logit_', 'Module', 'parallel', 'progress_bar', 'Defaults', 'num_cpus']
+           'OptSplitFunc', 'OptDataFrame', 'doc', 'is_listy', 'listify', 'noop', 'range_of', 'tensor', 'to_np',
+           'even_mults', 'is_tuple', 'is_dict', 'is_pathlike', 'is1d', 'uniqueify', 'idx_dict', 'partition',
+           'partition_by_cores', 'chunks', 'first_el', 'recurse', 'arrays_split', 'random_split', 'find_classes',
+           'one_hot', 'try_int', 'show_some', 'compose', 'func_args', 'has_arg', 'split_kwargs_by_func',
+           'extract_kwargs', 'join_path', 'join_paths', 'loadtxt_str', 'save_texts', 'to_data', 'to_cpu', 'to_half',
+           'to_float', 'trange_of', 'range_children', 'logit', 'logit_', 'Module', 'parallel', 'progress_bar',
+           'Defaults', 'num_cpus']
 
 # %% ../nbs/00d_course.ipynb #74cb1b34
 import inspect, os
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn, optim
-from fastcore.basics import camel2snake, listify
+from fastcore.basics import camel2snake
 
 from .core import default_device, map_tensors, num_cpus, progress
 
@@ -50,6 +51,18 @@ def doc(
 def is_listy(x:Any) -> bool:
     "Whether `x` is a list or tuple."
     return isinstance(x, (list,tuple))
+
+def listify(
+    p:Any=None, # one thing, or a collection of them
+    q:int|Collection|None=None, # how many are wanted: a number, or a collection with as many
+) -> list:
+    "`p` as a list, as long as `q` says: a single element is repeated. Raises `ValueError` where the lengths differ."
+    try: p = [p] if isinstance(p, str) else list(p)
+    except TypeError: p = [] if p is None else [p]  # what cannot be walked through is one thing: a number, a path, a scalar tensor
+    n = len(p) if q is None else q if isinstance(q, int) else len(q)
+    if len(p) == 1: p = p*n
+    if len(p) != n: raise ValueError(f"A list of {n} was wanted, and this one has {len(p)} elements.")
+    return p
 
 def noop(x:Any=None, *args, **kwargs) -> Any:
     "`x` as it is."

@@ -85,13 +85,18 @@ class CategoryProcessor(PreProcessor):
         unknown = sorted({o for o in self._names(ds.items) if o not in self.c2i}, key=_by_name)
         if unknown: warnings.warn(self._unknown_message(unknown), stacklevel=4)
         once = _remember(self.process_one)
-        ds.items = object_array(once(o) for o in ds.items)
+        ds.items = _as_numbers(object_array(once(o) for o in ds.items))
     def _names(self, items): return pd.unique(np.asarray(items, dtype=object)).tolist()
     def _unknown_message(self, unknown):
         return (f"{len(unknown)} labels are not among the {len(self.classes)} classes seen in training: {', '.join(map(str, unknown[:10]))}. "
                 "Items with them are left out; pass `classes=` to the labelling step to have them.")
 
 def _by_name(o): return (isinstance(o, str), o)  # numbers before words, each in order
+
+def _as_numbers(items:np.ndarray) -> np.ndarray:
+    "`items` as int64 where each of them is an integer: what NumPy can count."
+    if items.dtype != object or not len(items) or not all(type(o) is int for o in items): return items
+    return items.astype(np.int64)
 
 # %% ../nbs/03b_label_list.ipynb #d15603ee
 class CategoryListBase(ItemList):
@@ -115,10 +120,10 @@ class CategoryList(CategoryListBase):
     def __init__(self, items, classes:Sequence|None=None, label_delim:str|None=None, **kwargs):
         "A class for each item. `classes`: names in the order of their numbers; `label_delim` is for several labels and not used here."
         super().__init__(items, classes=classes, **kwargs)
-        self.loss_func = CrossEntropyFlat()
+        self.items,self.loss_func = _as_numbers(self.items),CrossEntropyFlat()
     def get(self, i):
         o = self.items[i]
-        return EmptyLabel() if isinstance(o, EmptyLabel) else None if o is None else Category(o, self.classes[o])
+        return EmptyLabel() if isinstance(o, EmptyLabel) else None if o is None else Category(int(o), self.classes[o])
     def analyze_pred(self, pred:Tensor, thresh:float=0.5) -> Tensor:
         "The class with the largest activation. `pred`: probabilities (c,); `thresh` plays no part."
         return pred.argmax()
