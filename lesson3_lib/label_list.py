@@ -63,6 +63,11 @@ def _remember(func:Callable) -> Callable:
         return known[o]
     return once
 
+def _twice(names) -> tuple|None:
+    "The first name that is there again, with both its numbers."
+    seen = {}
+    return next(((o,seen[o],i) for i,o in enumerate(names) if seen.setdefault(o, i) != i), None)
+
 class CategoryProcessor(PreProcessor):
     "Names to indices: classes are the sorted names of the training labels, unless given."
     def __init__(self, ds:'CategoryList'):
@@ -79,8 +84,10 @@ class CategoryProcessor(PreProcessor):
         "The number of the class `item`; None where it is not known."
         return item if isinstance(item, EmptyLabel) else self.c2i.get(item)
     def process(self, ds):
-        "Number the labels of `ds`; the classes are found in the first list that comes."
+        "Number the labels of `ds`; the classes are found in the first list that comes. Raises `ValueError` where a class is named twice."
         if self.classes is None: self.create_classes(self.generate_classes(ds.items))
+        if found := _twice(self.classes):
+            raise ValueError("`classes` has the name {!r} twice, as numbers {} and {}: the first would never be learnt. Leave one out, or give it another name.".format(*found))
         ds.classes,ds.c2i = self.classes,self.c2i
         unknown = sorted({o for o in self._names(ds.items) if o not in self.c2i}, key=_by_name)
         if unknown: warnings.warn(self._unknown_message(unknown), stacklevel=4)

@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .core import bare_func
 from .item_list import ItemList
-from .label_list import CategoryListBase
+from .label_list import CategoryListBase, _twice
 
 # %% ../nbs/14e_model_file.ipynb #a4be33a8
 class ExportError(ValueError):
@@ -47,11 +47,6 @@ def trusted(
 
 # %% ../nbs/14e_model_file.ipynb #e14a0002
 MAX_NAME = 1000 # characters of the longest name of a class
-
-def _twice(names) -> tuple|None:
-    "The first name that is there again, with both its numbers."
-    seen = {}
-    return next(((o,seen[o],i) for i,o in enumerate(names) if seen.setdefault(o, i) != i), None)
 
 def check_names(
     x:ItemList, # inputs; their `vocab` is looked at, where they have one
