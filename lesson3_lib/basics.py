@@ -8,57 +8,57 @@ __all__ = ['csv', 'gc', 'io', 'itertools', 'json', 'math', 'os', 'pickle', 'rand
            'ThreadPoolExecutor', 'as_completed', 'contextmanager', 'copy', 'deepcopy', 'dataclass', 'field', 'Enum',
            'IntEnum', 'partial', 'reduce', 'attrgetter', 'itemgetter', 'Path', 'BytesIO', 'Any', 'Callable',
            'Collection', 'Dict', 'Iterable', 'Iterator', 'List', 'Optional', 'Sequence', 'Tuple', 'Union', 'warn',
-           'plt', 'np', 'pd', 'torch', 'F', 'ifnone', 'listify', 'patches', 'patheffects', 'array', 'cos', 'exp', 'log',
-           'sin', 'tan', 'tanh', 'DataFrame', 'Series', 'Tensor', 'nn', 'optim', 'collections', 'concurrent',
-           'functools', 'gzip', 'hashlib', 'html', 'inspect', 'numbers', 'operator', 'pathlib', 'tarfile', 'tempfile',
-           'typing', 'abstractmethod', 'InitVar', 'set_trace', 'PrettyString', 'camel2snake', 'Patch', 'ByteTensor',
+           'plt', 'np', 'pd', 'torch', 'F', 'ifnone', 'patches', 'patheffects', 'array', 'cos', 'exp', 'log', 'sin',
+           'tan', 'tanh', 'DataFrame', 'Series', 'Tensor', 'nn', 'optim', 'collections', 'concurrent', 'functools',
+           'gzip', 'hashlib', 'html', 'inspect', 'numbers', 'operator', 'pathlib', 'tarfile', 'tempfile', 'typing',
+           'abstractmethod', 'InitVar', 'set_trace', 'PrettyString', 'camel2snake', 'Patch', 'ByteTensor',
            'DoubleTensor', 'FloatTensor', 'HalfTensor', 'LongTensor', 'ShortTensor', 'as_tensor', 'Sampler',
            'ListOrItem', 'OptRange', 'PathOrStr', 'Rank0Tensor', 'Tensors', 'defaults', 'doc', 'even_mults', 'is_listy',
-           'noop', 'parallel', 'progress_bar', 'range_of', 'tensor', 'to_np', 'is_tuple', 'is_dict', 'is_pathlike',
-           'is1d', 'num_cpus', 'uniqueify', 'idx_dict', 'partition', 'partition_by_cores', 'chunks', 'first_el',
-           'recurse', 'arrays_split', 'random_split', 'find_classes', 'one_hot', 'try_int', 'show_some', 'compose',
-           'func_args', 'has_arg', 'split_kwargs_by_func', 'extract_kwargs', 'join_path', 'join_paths', 'loadtxt_str',
-           'save_texts', 'to_data', 'to_cpu', 'to_half', 'to_float', 'trange_of', 'range_children', 'logit', 'logit_',
-           'Module', 'AdamW', 'AnyList', 'StrList', 'Floats', 'FilePathList', 'OptListOrItem', 'OptStrTuple',
-           'OptStats', 'KWArgs', 'ArgStar', 'NPArrayList', 'ItemsList', 'TensorOrNumber', 'TensorImage',
+           'listify', 'noop', 'parallel', 'progress_bar', 'range_of', 'tensor', 'to_np', 'is_tuple', 'is_dict',
+           'is_pathlike', 'is1d', 'num_cpus', 'uniqueify', 'idx_dict', 'partition', 'partition_by_cores', 'chunks',
+           'first_el', 'recurse', 'arrays_split', 'random_split', 'find_classes', 'one_hot', 'try_int', 'show_some',
+           'compose', 'func_args', 'has_arg', 'split_kwargs_by_func', 'extract_kwargs', 'join_path', 'join_paths',
+           'loadtxt_str', 'save_texts', 'to_data', 'to_cpu', 'to_half', 'to_float', 'trange_of', 'range_children',
+           'logit', 'logit_', 'Module', 'AdamW', 'AnyList', 'StrList', 'Floats', 'FilePathList', 'OptListOrItem',
+           'OptStrTuple', 'OptStats', 'KWArgs', 'ArgStar', 'NPArrayList', 'ItemsList', 'TensorOrNumber', 'TensorImage',
            'TensorImageSize', 'Weights', 'FloatOrTensor', 'IntOrTensor', 'BoolOrTensor', 'Model', 'ModuleList',
            'ParamList', 'LayerFunc', 'SplitFunc', 'LambdaFunc', 'HookFunc', 'LossFunction', 'OptLossFunc', 'MetricFunc',
            'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer', 'OptSplitFunc', 'OptDataFrame',
-           'default_device', 'set_seed', 'to_device', 'to_detach', 'item_rng', 'atomic_write', 'download_url', 'Config',
-           'URLs', 'untar_data', 'download_data', 'url2name', 'cite', 'datapath4file', 'url2path', 'sample_data',
-           'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch', 'DatasetType', 'DeviceDataLoader',
-           'ItemBase', 'Category', 'MultiCategory', 'FloatItem', 'EmptyLabel', 'PreProcessor', 'ItemList', 'ItemLists',
-           'CategoryProcessor', 'MultiCategoryProcessor', 'CategoryListBase', 'CategoryList', 'MultiCategoryList',
-           'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files', 'df_names_to_idx', 'load_data',
-           'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat', 'MSELossFlat', 'L1LossFlat',
-           'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'accuracy', 'error_rate', 'top_k_accuracy',
-           'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error', 'mse', 'root_mean_squared_error',
-           'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error', 'msle', 'exp_rmspe', 'r2_score',
-           'explained_variance', 'psnr', 'point_error', 'Precision', 'Recall', 'FBeta', 'MultiLabelFbeta',
-           'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC', 'Perplexity', 'R2Score', 'ExplainedVariance',
-           'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU', 'auc_roc_score', 'roc_curve', 'EpochMetric',
-           'AverageMetric', 'AccumMetric', 'as_metric', 'Callback', 'CallbackHandler', 'OptimWrapper', 'SmoothenValue',
-           'annealing_no', 'annealing_linear', 'annealing_exp', 'annealing_cos', 'annealing_poly', 'add_metrics',
-           'LearnerCallback', 'Recorder', 'Learner', 'fit', 'validate', 'loss_batch', 'lr_find', 'LRFinder', 'LRAdvice',
-           'OneCycleScheduler', 'GeneralScheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr',
-           'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback',
-           'TerminateOnNaNCallback', 'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback',
-           'MixUpLoss', 'BnFreeze', 'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter',
-           'OverSamplingCallback', 'CheckpointCallback', 'setup_distrib', 'launch', 'rank_distrib', 'num_distrib',
-           'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all', 'gpu_mem_get_free', 'gpu_mem_get_free_no_cache',
-           'gpu_mem_get_used', 'gpu_mem_get_used_no_cache', 'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output',
-           'hook_outputs', 'HookCallback', 'ActivationStats', 'model_sizes', 'num_features_model', 'model_summary',
-           'layers_info', 'params_size', 'total_params', 'dummy_eval', 'dummy_batch', 'Diagnosis',
-           'one_cycle_scheduler', 'LossMetrics', 'mixup', 'clip_grad', 'PeakMemMetric', 'to_fp16', 'to_fp32', 'Lambda',
-           'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d', 'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d',
-           'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer', 'res_block', 'icnr', 'PixelShuffle_ICNR',
-           'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding', 'simple_cnn', 'NormType', 'flatten_model',
-           'split_model', 'children', 'num_children', 'requires_grad', 'apply_init', 'init_default', 'trainable_params',
-           'in_channels', 'bn_types', 'first_layer', 'last_layer', 'one_param', 'split_model_idx', 'set_bn_eval',
-           'apply_leaf', 'ParameterModule', 'PartialLayer', 'ResizeBatch', 'BatchNorm1dFlat', 'trunc_normal_',
-           'bias_types', 'no_wd_types', 'split_no_wd_params', 'Interpretation', 'ClassificationInterpretation',
-           'MultiLabelClassificationInterpretation', 'SegmentationInterpretation', 'RegressionInterpretation',
-           'grad_cam', 'load_learner']
+           'CallbackList', 'default_device', 'set_seed', 'to_device', 'to_detach', 'item_rng', 'atomic_write',
+           'download_url', 'Config', 'URLs', 'untar_data', 'download_data', 'url2name', 'cite', 'datapath4file',
+           'url2path', 'sample_data', 'Dataset', 'TensorDataset', 'Subset', 'DataLoader', 'DataBunch', 'DatasetType',
+           'DeviceDataLoader', 'grab_idx', 'ItemBase', 'Category', 'MultiCategory', 'FloatItem', 'EmptyLabel',
+           'PreProcessor', 'ItemList', 'ItemLists', 'CategoryProcessor', 'MultiCategoryProcessor', 'CategoryListBase',
+           'CategoryList', 'MultiCategoryList', 'FloatList', 'EmptyLabelList', 'LabelList', 'LabelLists', 'get_files',
+           'df_names_to_idx', 'load_data', 'FlattenedLoss', 'CrossEntropyFlat', 'BCEWithLogitsFlat', 'BCEFlat',
+           'MSELossFlat', 'L1LossFlat', 'LabelSmoothingCrossEntropy', 'NoopLoss', 'WassersteinLoss', 'accuracy',
+           'error_rate', 'top_k_accuracy', 'accuracy_thresh', 'fbeta', 'dice', 'foreground_acc', 'mean_squared_error',
+           'mse', 'root_mean_squared_error', 'rmse', 'mean_absolute_error', 'mae', 'mean_squared_logarithmic_error',
+           'msle', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'point_error', 'flatten_check', 'Precision',
+           'Recall', 'FBeta', 'MultiLabelFbeta', 'ConfusionMatrix', 'MatthewsCorreff', 'KappaScore', 'AUROC',
+           'Perplexity', 'R2Score', 'ExplainedVariance', 'RMSE', 'ExpRMSPE', 'Dice', 'JaccardIndex', 'ForegroundIoU',
+           'auc_roc_score', 'roc_curve', 'EpochMetric', 'AverageMetric', 'AccumMetric', 'as_metric', 'Callback',
+           'CallbackHandler', 'OptimWrapper', 'SmoothenValue', 'annealing_no', 'annealing_linear', 'annealing_exp',
+           'annealing_cos', 'annealing_poly', 'add_metrics', 'LearnerCallback', 'Recorder', 'Learner', 'fit',
+           'validate', 'loss_batch', 'get_preds', 'lr_find', 'LRFinder', 'LRAdvice', 'OneCycleScheduler',
+           'GeneralScheduler', 'Scheduler', 'TrainingPhase', 'fit_one_cycle', 'fit_fc', 'fit_sgdr', 'TrackerCallback',
+           'EarlyStoppingCallback', 'SaveModelCallback', 'ReduceLROnPlateauCallback', 'TerminateOnNaNCallback',
+           'CSVLogger', 'GradientClipping', 'AccumulateScheduler', 'MixUpCallback', 'MixUpLoss', 'BnFreeze',
+           'ShowGraph', 'StopAfterNBatches', 'LearnerTensorboardWriter', 'OverSamplingCallback', 'CheckpointCallback',
+           'setup_distrib', 'launch', 'rank_distrib', 'num_distrib', 'MixedPrecision', 'gpu_mem_get', 'gpu_mem_get_all',
+           'gpu_mem_get_free', 'gpu_mem_get_free_no_cache', 'gpu_mem_get_used', 'gpu_mem_get_used_no_cache',
+           'gpu_with_max_free_mem', 'Hook', 'Hooks', 'hook_output', 'hook_outputs', 'HookCallback', 'ActivationStats',
+           'model_sizes', 'num_features_model', 'model_summary', 'layers_info', 'params_size', 'total_params',
+           'dummy_eval', 'dummy_batch', 'Diagnosis', 'one_cycle_scheduler', 'LossMetrics', 'mixup', 'clip_grad',
+           'PeakMemMetric', 'to_fp16', 'to_fp32', 'Lambda', 'View', 'Flatten', 'PoolFlatten', 'AdaptiveConcatPool2d',
+           'relu', 'batchnorm_2d', 'bn_drop_lin', 'conv2d', 'conv2d_trans', 'conv_layer', 'SequentialEx', 'MergeLayer',
+           'res_block', 'icnr', 'PixelShuffle_ICNR', 'SelfAttention', 'sigmoid_range', 'SigmoidRange', 'embedding',
+           'simple_cnn', 'NormType', 'flatten_model', 'split_model', 'children', 'num_children', 'requires_grad',
+           'apply_init', 'init_default', 'trainable_params', 'in_channels', 'bn_types', 'first_layer', 'last_layer',
+           'one_param', 'split_model_idx', 'set_bn_eval', 'apply_leaf', 'ParameterModule', 'PartialLayer',
+           'ResizeBatch', 'BatchNorm1dFlat', 'trunc_normal_', 'bias_types', 'no_wd_types', 'split_no_wd_params',
+           'Interpretation', 'ClassificationInterpretation', 'MultiLabelClassificationInterpretation',
+           'SegmentationInterpretation', 'RegressionInterpretation', 'grad_cam', 'load_learner']
 
 # %% ../nbs/21_basics.ipynb #86306468
 import collections, concurrent, csv, functools, gc, gzip, hashlib, html, inspect, io, itertools, json, math, numbers, operator, os, pathlib, pickle, random, re, shutil, subprocess, sys, tarfile, tempfile, time, typing, warnings
@@ -82,7 +82,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastcore.basics import PrettyString, camel2snake, ifnone, listify
+from fastcore.basics import PrettyString, camel2snake, ifnone
 from matplotlib import patches, patheffects
 from matplotlib.patches import Patch
 from numpy import array, cos, exp, log, sin, tan, tanh
@@ -96,14 +96,14 @@ _all_ = [
     OrderedDict, defaultdict, namedtuple, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, contextmanager, copy,
     deepcopy, dataclass, field, Enum, IntEnum, partial, reduce, attrgetter, itemgetter, Path, BytesIO, Any, Callable,
     Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, warn, plt, np, pd, torch, F, ifnone,
-    listify, patches, patheffects, array, cos, exp, log, sin, tan, tanh, DataFrame, Series, Tensor, nn, optim,
+    patches, patheffects, array, cos, exp, log, sin, tan, tanh, DataFrame, Series, Tensor, nn, optim,
     collections, concurrent, functools, gzip, hashlib, html, inspect, numbers, operator, pathlib, tarfile, tempfile,
     typing, abstractmethod, InitVar, set_trace, PrettyString, camel2snake, Patch, ByteTensor, DoubleTensor, FloatTensor,
     HalfTensor, LongTensor, ShortTensor, as_tensor, Sampler]
 
 # %% ../nbs/21_basics.ipynb #f62d9afe
 from .course import (
-    ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, noop, parallel,
+    ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, listify, noop, parallel,
     progress_bar, range_of, tensor, to_np, is_tuple, is_dict, is_pathlike, is1d, num_cpus, uniqueify, idx_dict,
     partition, partition_by_cores, chunks, first_el, recurse, arrays_split, random_split, find_classes, one_hot,
     try_int, show_some, compose, func_args, has_arg, split_kwargs_by_func, extract_kwargs, join_path, join_paths,
@@ -111,11 +111,11 @@ from .course import (
     AdamW, AnyList, StrList, Floats, FilePathList, OptListOrItem, OptStrTuple, OptStats, KWArgs, ArgStar,
     NPArrayList, ItemsList, TensorOrNumber, TensorImage, TensorImageSize, Weights, FloatOrTensor, IntOrTensor,
     BoolOrTensor, Model, ModuleList, ParamList, LayerFunc, SplitFunc, LambdaFunc, HookFunc, LossFunction,
-    OptLossFunc, MetricFunc, MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame)
+    OptLossFunc, MetricFunc, MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame, CallbackList)
 
 # %% ../nbs/21_basics.ipynb #6561f86e
 _all_ = [
-    ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, noop, parallel,
+    ListOrItem, OptRange, PathOrStr, Rank0Tensor, Tensors, defaults, doc, even_mults, is_listy, listify, noop, parallel,
     progress_bar, range_of, tensor, to_np, is_tuple, is_dict, is_pathlike, is1d, num_cpus, uniqueify, idx_dict,
     partition, partition_by_cores, chunks, first_el, recurse, arrays_split, random_split, find_classes, one_hot,
     try_int, show_some, compose, func_args, has_arg, split_kwargs_by_func, extract_kwargs, join_path, join_paths,
@@ -123,7 +123,7 @@ _all_ = [
     AdamW, AnyList, StrList, Floats, FilePathList, OptListOrItem, OptStrTuple, OptStats, KWArgs, ArgStar, NPArrayList,
     ItemsList, TensorOrNumber, TensorImage, TensorImageSize, Weights, FloatOrTensor, IntOrTensor, BoolOrTensor, Model,
     ModuleList, ParamList, LayerFunc, SplitFunc, LambdaFunc, HookFunc, LossFunction, OptLossFunc, MetricFunc,
-    MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame]
+    MetricFuncList, MetricsList, OptMetrics, OptOptimizer, OptSplitFunc, OptDataFrame, CallbackList]
 
 # %% ../nbs/21_basics.ipynb #6ef5e791
 from .core import default_device, set_seed, to_device, to_detach, item_rng, atomic_write, num_distrib, rank_distrib
@@ -131,13 +131,13 @@ from .fetch import download_url
 from .data_sets import Config, URLs, untar_data, download_data, url2name, cite, datapath4file, url2path
 from .samples import sample_data
 from .dataset import (
-    Dataset, TensorDataset, Subset, DataLoader, DataBunch, DatasetType, DeviceDataLoader)
+    Dataset, TensorDataset, Subset, DataLoader, DataBunch, DatasetType, DeviceDataLoader, grab_idx)
 
 # %% ../nbs/21_basics.ipynb #8237587e
 _all_ = [
     default_device, set_seed, to_device, to_detach, item_rng, atomic_write, download_url, Config, URLs, untar_data,
     download_data, url2name, cite, datapath4file, url2path, sample_data, Dataset, TensorDataset, Subset, DataLoader,
-    DataBunch, DatasetType, DeviceDataLoader]
+    DataBunch, DatasetType, DeviceDataLoader, grab_idx]
 
 # %% ../nbs/21_basics.ipynb #d03a4734
 from .items import ItemBase, Category, MultiCategory, FloatItem, EmptyLabel
@@ -160,7 +160,7 @@ _all_ = [
 from .metrics import (
     accuracy, error_rate, top_k_accuracy, accuracy_thresh, fbeta, dice, foreground_acc, mean_squared_error, mse,
     root_mean_squared_error, rmse, mean_absolute_error, mae, mean_squared_logarithmic_error, msle, exp_rmspe,
-    r2_score, explained_variance, psnr, point_error,
+    r2_score, explained_variance, psnr, point_error, flatten_check,
     EpochMetric, AverageMetric, AccumMetric, as_metric, Perplexity, R2Score, ExplainedVariance, RMSE, ExpRMSPE,
     Precision, Recall, FBeta, MultiLabelFbeta, ConfusionMatrix, MatthewsCorreff, KappaScore, AUROC, Dice, JaccardIndex,
     ForegroundIoU, auc_roc_score, roc_curve)
@@ -169,7 +169,7 @@ from .metrics import (
 _all_ = [
     accuracy, error_rate, top_k_accuracy, accuracy_thresh, fbeta, dice, foreground_acc, mean_squared_error, mse,
     root_mean_squared_error, rmse, mean_absolute_error, mae, mean_squared_logarithmic_error, msle, exp_rmspe,
-    r2_score, explained_variance, psnr, point_error, Precision, Recall, FBeta, MultiLabelFbeta, ConfusionMatrix,
+    r2_score, explained_variance, psnr, point_error, flatten_check, Precision, Recall, FBeta, MultiLabelFbeta, ConfusionMatrix,
     MatthewsCorreff, KappaScore, AUROC, Perplexity, R2Score, ExplainedVariance, RMSE, ExpRMSPE, Dice, JaccardIndex,
     ForegroundIoU, auc_roc_score, roc_curve, EpochMetric, AverageMetric, AccumMetric, as_metric]
 
@@ -179,10 +179,11 @@ from .callback import (
     annealing_cos, annealing_poly, add_metrics)
 from .recorder import LearnerCallback, Recorder
 from .learner import Learner, fit, validate, loss_batch
-import lesson3_lib.prediction, lesson3_lib.compiled
+import lesson3_lib.compiled
+from .prediction import get_preds
 from .finder import lr_find, LRFinder, LRAdvice
 from .schedule import (
-    OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, one_cycle_scheduler)
+    OneCycleScheduler, GeneralScheduler, Scheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr, one_cycle_scheduler)
 from .callbacks import (
     TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph,
@@ -200,8 +201,8 @@ from .diagnose import Diagnosis
 # %% ../nbs/21_basics.ipynb #23f4cd86
 _all_ = [
     Callback, CallbackHandler, OptimWrapper, SmoothenValue, annealing_no, annealing_linear, annealing_exp,
-    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, lr_find,
-    LRFinder, LRAdvice, OneCycleScheduler, GeneralScheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr,
+    annealing_cos, annealing_poly, add_metrics, LearnerCallback, Recorder, Learner, fit, validate, loss_batch, get_preds, lr_find,
+    LRFinder, LRAdvice, OneCycleScheduler, GeneralScheduler, Scheduler, TrainingPhase, fit_one_cycle, fit_fc, fit_sgdr,
     TrackerCallback, EarlyStoppingCallback, SaveModelCallback, ReduceLROnPlateauCallback, TerminateOnNaNCallback,
     CSVLogger, GradientClipping, AccumulateScheduler, MixUpCallback, MixUpLoss, BnFreeze, ShowGraph, StopAfterNBatches,
     LearnerTensorboardWriter, OverSamplingCallback, CheckpointCallback, setup_distrib, launch, rank_distrib,

@@ -8,8 +8,8 @@ __all__ = ['AdamW', 'defaults', 'PathOrStr', 'Tensors', 'Rank0Tensor', 'ListOrIt
            'TensorOrNumber', 'TensorImage', 'TensorImageSize', 'Weights', 'FloatOrTensor', 'IntOrTensor',
            'BoolOrTensor', 'Model', 'ModuleList', 'ParamList', 'LayerFunc', 'SplitFunc', 'LambdaFunc', 'HookFunc',
            'LossFunction', 'OptLossFunc', 'MetricFunc', 'MetricFuncList', 'MetricsList', 'OptMetrics', 'OptOptimizer',
-           'OptSplitFunc', 'OptDataFrame', 'doc', 'is_listy', 'listify', 'noop', 'range_of', 'tensor', 'to_np',
-           'even_mults', 'is_tuple', 'is_dict', 'is_pathlike', 'is1d', 'uniqueify', 'idx_dict', 'partition',
+           'OptSplitFunc', 'OptDataFrame', 'CallbackList', 'doc', 'is_listy', 'listify', 'noop', 'range_of', 'tensor',
+           'to_np', 'even_mults', 'is_tuple', 'is_dict', 'is_pathlike', 'is1d', 'uniqueify', 'idx_dict', 'partition',
            'partition_by_cores', 'chunks', 'first_el', 'recurse', 'arrays_split', 'random_split', 'find_classes',
            'one_hot', 'try_int', 'show_some', 'compose', 'func_args', 'has_arg', 'split_kwargs_by_func',
            'extract_kwargs', 'join_path', 'join_paths', 'loadtxt_str', 'save_texts', 'to_data', 'to_cpu', 'to_half',
@@ -335,4 +335,4 @@ FloatOrTensor,IntOrTensor,BoolOrTensor = float|Tensor,int|Tensor,bool|Tensor
 Model,ModuleList,ParamList,LayerFunc,SplitFunc,LambdaFunc,HookFunc = nn.Module,Collection[nn.Module],Collection[nn.Parameter],Callable,Callable,Callable,Callable
 LossFunction,OptLossFunc,MetricFunc,MetricFuncList = Callable,Callable|None,Callable,Collection[Callable]
 MetricsList,OptMetrics = Collection[Tensor|float],Collection|None
-OptOptimizer,OptSplitFunc,OptDataFrame = optim.Optimizer|None,Callable|None,Any
+OptOptimizer,OptSplitFunc,OptDataFrame,CallbackList = optim.Optimizer|None,Callable|None,Any,Collection[Any]

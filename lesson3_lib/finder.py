@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SPOTS', 'random_state', 'set_random_state', 'rehearsal', 'LRFinder', 'smooth_curve', 'LRAdvice', 'read_curve',
-           'lr_find']
+           'lr_find', 'spline_curve']
 
 # %% ../nbs/09c_finder.ipynb #4049cd77
 import math, random
@@ -56,7 +56,7 @@ def rehearsal(
     try:
         learn._opt = None
         learn.callbacks = [cb for cb in callbacks if not getattr(cb, '_observer', False)]
-        learn.callback_fns = [partial(make, silent=True) if make is Recorder else make for make in callback_fns if not _observes(make)]
+        learn.callback_fns = [partial(make, silent=True) if bare_func(make) is Recorder else make for make in callback_fns if not _observes(make)]
         for p in model.parameters(): p.grad = None
         yield
     finally:
@@ -229,6 +229,24 @@ def lr_find(
 
 Learner.lr_find = lr_find
 
+# %% ../nbs/09c_finder.ipynb #743fb8b4
+def spline_curve(
+    values:Sequence[float], # one for each step
+    k:int=3,                # degree of the pieces, 1 to 5
+    s:float|None=None,      # what the squared distances may add up to; as many as there are values by default
+) -> np.ndarray:            # as many values
+    "`values` on a spline of as few equal pieces as keep within `s`. Raises `ValueError` for a degree that is not 1 to 5, or too few values."
+    y = np.asarray(values, dtype=float)
+    n,s = len(y),len(y) if s is None else s
+    if not 1 <= k <= 5 or n <= k: raise ValueError(f"A spline has a degree from 1 to 5 and more values than that, got {k=} and {n} values.")
+    x = np.linspace(0, 1, n)
+    for pieces in range(1, n-k+1):
+        joints = np.arange(1, pieces)/pieces
+        terms = np.stack([x**p for p in range(k+1)] + [np.maximum(x-t, 0)**k for t in joints], 1)
+        curve = terms @ np.linalg.lstsq(terms, y, rcond=None)[0]
+        if np.square(y-curve).sum() <= s: break
+    return curve
+
 # %% ../nbs/09c_finder.ipynb #2a64a8f8
 @patch
 def plot(self:Recorder,
@@ -237,12 +255,15 @@ def plot(self:Recorder,
     suggestion:bool=False, # mark the spots of the advice
     return_fig:bool|None=None, # give the figure
     ax:'plt.Axes|None'=None,   # draw here
+    k:int|None=None,       # smooth the line with a spline of this degree, see `spline_curve`
+    s:float|None=None,     # how closely that spline follows the dots
 ):
     "Loss against learning rate, after `lr_find`."
     raw = np.array(getattr(self, 'raw_losses', [float(o) for o in self.losses]))
     if len(raw) < 2: raise ValueError(f"There are {len(raw)} recorded losses to plot: run `learn.lr_find()` first.")
     lrs,line = np.array(self.lrs),smooth_curve(raw)
     shown = slice(min(skip_start, len(raw)//4), max(len(raw)-skip_end, len(raw)*3//4))
+    if k is not None or s is not None: line[shown] = spline_curve(raw[shown], 3 if k is None else k, s)
     ax = get_ax(ax)
     ax.plot(lrs[shown], raw[shown], '.', color='C0', alpha=.3)
     ax.plot(lrs[shown], line[shown], color='C0')

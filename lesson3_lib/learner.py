@@ -56,17 +56,20 @@ def validate(
     dl:Any,              # a loader
     loss_func:Callable,  # `(output, *targets)` -> the mean over the batch
     cb_handler:CallbackHandler|None=None, # who is asked; metrics listen here
-    table:FitTable|None=None, # shows a bar
-) -> Tensor|None:        # the mean loss over all items, on the device; None when there is no batch
+    pbar:FitTable|None=None, # shows a bar
+    average:bool=True,   # False: the losses of the batches, in a list
+    n_batch:int|None=None, # only so many batches
+) -> Tensor|list[Tensor]|None: # the mean loss over all items, on the device; None when there is no batch
     "The loss of `model` over `dl`."
-    run,total,n = cb_handler or CallbackHandler(),0.,0
+    run,losses,sizes = cb_handler or CallbackHandler(),[],[]
     model.eval()
-    for xb,yb in table.batches(dl, 'valid') if table else dl:
+    for xb,yb in pbar.batches(dl, 'valid') if isinstance(pbar, FitTable) else dl:
         xb,yb = run.on_batch_begin(xb, yb, train=False)
-        loss = loss_batch(model, xb, yb, loss_func, cb_handler=run)
-        total,n = total + loss*batch_len(yb),n + batch_len(yb)
-        if run.on_batch_end(loss): break
-    return total/n if n else None
+        losses.append(loss_batch(model, xb, yb, loss_func, cb_handler=run))
+        sizes.append(batch_len(yb))
+        if run.on_batch_end(losses[-1]) or len(losses) == n_batch: break
+    if not average: return losses
+    return sum(loss*n for loss,n in zip(losses, sizes))/sum(sizes) if losses else None
 
 # %% ../nbs/09_learner.ipynb #830da5fc
 def fit(
@@ -113,12 +116,13 @@ class Learner:
         callback_fns:Any=None,   # made anew for each fit: called with the learner, give a callback
         callbacks:Any=None,      # used in each fit
         layer_groups:Sequence[nn.Module]|None=None, # for discriminative rates and freezing; all in one by default
+        add_time:bool=True,      # the table ends with the time an epoch took
         silent:bool|None=None,   # print nothing
     ):
         self.opt_func,self.true_wd,self.bn_wd,self.wd,self.train_bn = opt_func,true_wd,bn_wd,wd,train_bn
         self._opt,self._frozen_lr,self.metrics,self.silent = None,None,listify(metrics),bool(silent)
         self.path,self.model_dir = Path(ifnone(path, data.path)),Path(model_dir)
-        self.callback_fns,self.callbacks = [Recorder, *listify(callback_fns)],listify(callbacks)
+        self.callback_fns,self.callbacks = [Recorder if add_time else partial(Recorder, add_time=False), *listify(callback_fns)],listify(callbacks)
         self.loss_func = ifnone(loss_func, data.loss_func)
         if self.loss_func is None:
             raise ValueError("The data does not say which loss fits its targets: pass `loss_func`, for example `F.cross_entropy` for classes.")

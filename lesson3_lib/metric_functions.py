@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['mse', 'mae', 'msle', 'rmse', 'accuracy_thresh', 'metric_name', 'fbeta', 'accuracy', 'error_rate', 'top_k_accuracy',
            'foreground_acc', 'dice', 'mean_squared_error', 'root_mean_squared_error', 'mean_absolute_error',
-           'mean_squared_logarithmic_error', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'point_error']
+           'mean_squared_logarithmic_error', 'exp_rmspe', 'r2_score', 'explained_variance', 'psnr', 'flatten_check',
+           'point_error']
 
 # %% ../nbs/07_metric_functions.ipynb #4abc90a6
 from typing import Any
@@ -134,7 +135,7 @@ def mean_squared_error(
     targ:Tensor, # as many numbers
 ) -> Tensor:     # scalar
     "The mean of the squared differences."
-    pred,targ = _flat('mean_squared_error', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'mean_squared_error')
     return F.mse_loss(pred, targ)
 
 def root_mean_squared_error(
@@ -149,7 +150,7 @@ def mean_absolute_error(
     targ:Tensor, # as many numbers
 ) -> Tensor:     # scalar, in the unit of the targets
     "The mean of the absolute differences."
-    pred,targ = _flat('mean_absolute_error', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'mean_absolute_error')
     return (targ-pred).abs().mean()
 
 def mean_squared_logarithmic_error(
@@ -157,7 +158,7 @@ def mean_squared_logarithmic_error(
     targ:Tensor, # as many numbers
 ) -> Tensor:     # scalar
     "The mean squared error between `log(1+pred)` and `log(1+targ)`: relative errors, for quantities of many sizes."
-    pred,targ = _flat('mean_squared_logarithmic_error', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'mean_squared_logarithmic_error')
     return F.mse_loss(pred.log1p(), targ.log1p())
 
 def exp_rmspe(
@@ -165,7 +166,7 @@ def exp_rmspe(
     targ:Tensor, # as many logarithms
 ) -> Tensor:     # scalar, a share of the quantity
     "Root of the mean squared *relative* error, of predictions and targets that are logarithms."
-    pred,targ = _flat('exp_rmspe', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'exp_rmspe')
     return (1 - (pred-targ).exp()).square().mean().sqrt()
 
 def r2_score(
@@ -173,7 +174,7 @@ def r2_score(
     targ:Tensor, # as many numbers, not all the same
 ) -> Tensor:     # scalar: 1 is perfect, 0 as good as always saying the mean, negative is worse
     "The share of the targets' variance that the predictions account for."
-    pred,targ = _flat('r2_score', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'r2_score')
     return 1 - (targ-pred).square().sum() / (targ-targ.mean()).square().sum()
 
 def explained_variance(
@@ -181,7 +182,7 @@ def explained_variance(
     targ:Tensor, # as many numbers, not all the same
 ) -> Tensor:     # scalar, at most 1
     "Like `r2_score`, but being off by the same amount everywhere is forgiven."
-    pred,targ = _flat('explained_variance', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'explained_variance')
     return 1 - (targ-pred).var() / targ.var()
 
 def psnr(
@@ -194,11 +195,17 @@ def psnr(
 mse,mae,msle,rmse = mean_squared_error,mean_absolute_error,mean_squared_logarithmic_error,root_mean_squared_error
 
 # %% ../nbs/07_metric_functions.ipynb #3c9fe78f
-def _flat(name, pred, targ):
-    if pred.numel() != targ.numel() or (pred.ndim and targ.ndim and pred.shape[0] != targ.shape[0] and pred.squeeze().shape != targ.squeeze().shape):
-        raise ValueError(f"`{name}` compares number with number: predictions of shape {tuple(pred.shape)} and targets of shape {tuple(targ.shape)} "
+def flatten_check(
+    out:Tensor,       # predictions, any shape
+    targ:Tensor,      # as many numbers
+    name:str='a metric', # who compares them, for the error
+) -> tuple[Tensor,Tensor]: # both in a row, as float32
+    "`out` and `targ` number by number: how metrics for numbers begin. Raises `ValueError` where they do not pair up."
+    a,b = out.squeeze(),targ.squeeze()
+    if a.numel() != b.numel() or (min(a.ndim, b.ndim) > 1 and a.shape[0] != b.shape[0]):
+        raise ValueError(f"`{name}` compares number with number: predictions of shape {tuple(out.shape)} and targets of shape {tuple(targ.shape)} "
                          "do not pair up. Give the model one output for each number of the label.")
-    return pred.reshape(-1).float(),targ.reshape(-1).float()
+    return out.reshape(-1).float(),targ.reshape(-1).float()
 
 # %% ../nbs/07_metric_functions.ipynb #90d5094c
 def point_error(
@@ -208,7 +215,7 @@ def point_error(
     y_first:bool=True,     # each point is (y, x), as in a batch of `ImagePoints`
 ) -> Tensor:               # scalar, in pixels
     "The mean distance between predicted and true points in pixels."
-    pred,targ = _flat('point_error', pred, targ)
+    pred,targ = flatten_check(pred, targ, 'point_error')
     off = (pred-targ).view(-1, 2)/2  # [-1,1] spans the picture, so a unit is half of it
     h,w = size
     first,second = (h,w) if y_first else (w,h)

@@ -6,10 +6,10 @@
 __all__ = ['confusion_counts', 'ConfusionMatrix', 'averaged_score', 'Precision', 'Recall', 'FBeta', 'Dice', 'JaccardIndex',
            'ForegroundIoU', 'MatthewsCorreff', 'KappaScore', 'MultiLabelFbeta', 'roc_curve', 'auc_roc_score', 'AUROC',
            'accuracy', 'accuracy_thresh', 'dice', 'error_rate', 'exp_rmspe', 'explained_variance', 'fbeta',
-           'foreground_acc', 'mae', 'mean_absolute_error', 'mean_squared_error', 'mean_squared_logarithmic_error',
-           'metric_name', 'mse', 'msle', 'point_error', 'psnr', 'r2_score', 'rmse', 'root_mean_squared_error',
-           'top_k_accuracy', 'AccumMetric', 'AverageMetric', 'EpochMetric', 'ExpRMSPE', 'ExplainedVariance',
-           'ForeignMetric', 'MetricEvents', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']
+           'flatten_check', 'foreground_acc', 'mae', 'mean_absolute_error', 'mean_squared_error',
+           'mean_squared_logarithmic_error', 'metric_name', 'mse', 'msle', 'point_error', 'psnr', 'r2_score', 'rmse',
+           'root_mean_squared_error', 'top_k_accuracy', 'AccumMetric', 'AverageMetric', 'EpochMetric', 'ExpRMSPE',
+           'ExplainedVariance', 'ForeignMetric', 'MetricEvents', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']
 
 # %% ../nbs/07c_metrics.ipynb #c87fe9e0
 import warnings
@@ -21,10 +21,10 @@ from torch import Tensor
 
 from .epoch_metrics import (
     AccumMetric, AverageMetric, EpochMetric, ExpRMSPE, ExplainedVariance, ForeignMetric, MetricEvents, Perplexity, R2Score, RMSE, as_metric)
-from .metric_functions import (
-    accuracy, accuracy_thresh, dice, error_rate, exp_rmspe, explained_variance, fbeta, foreground_acc, mae, mean_absolute_error, mean_squared_error,
+from lesson3_lib.metric_functions import (
+    accuracy, accuracy_thresh, dice, error_rate, exp_rmspe, explained_variance, fbeta, flatten_check, foreground_acc, mae, mean_absolute_error, mean_squared_error,
     mean_squared_logarithmic_error, metric_name, mse, msle, point_error, psnr, r2_score, rmse, root_mean_squared_error, top_k_accuracy,
-    _classes, _flat, _same_shape)
+    _classes, _same_shape)
 
 # %% ../nbs/07c_metrics.ipynb #00884dc6
 def confusion_counts(
@@ -257,7 +257,7 @@ def roc_curve(
     targ:Tensor,  # 0 or 1, shape (n,) or (n, 1)
 ) -> tuple[Tensor,Tensor]: # the shares of false and of true items above each threshold, both from 0 to 1
     "False and true positive rate while the threshold falls."
-    _flat('roc_curve', input, targ)  # complains where they do not pair up
+    flatten_check(input, targ, 'roc_curve')  # complains where they do not pair up
     score,order = input.reshape(-1).cpu().double().sort(descending=True)
     true = (targ.reshape(-1).cpu()[order] == 1).double()
     last = torch.cat([(score.diff() != 0).nonzero()[:,0], torch.tensor([len(score)-1])])  # equal scores are passed together
@@ -293,7 +293,7 @@ class AUROC(EpochMetric):
 
 # %% ../nbs/07c_metrics.ipynb #c401e3de
 _all_ = [
-    'accuracy', 'accuracy_thresh', 'dice', 'error_rate', 'exp_rmspe', 'explained_variance', 'fbeta', 'foreground_acc', 'mae', 'mean_absolute_error',
+    'accuracy', 'accuracy_thresh', 'dice', 'error_rate', 'exp_rmspe', 'explained_variance', 'fbeta', 'flatten_check', 'foreground_acc', 'mae', 'mean_absolute_error',
     'mean_squared_error', 'mean_squared_logarithmic_error', 'metric_name', 'mse', 'msle', 'point_error', 'psnr', 'r2_score', 'rmse',
     'root_mean_squared_error', 'top_k_accuracy',
     'AccumMetric', 'AverageMetric', 'EpochMetric', 'ExpRMSPE', 'ExplainedVariance', 'ForeignMetric', 'MetricEvents', 'Perplexity', 'R2Score', 'RMSE', 'as_metric']

@@ -250,10 +250,10 @@ class ImagePoints(Image):
 
 # %% ../nbs/04b_targets.ipynb #f73b74bf
 def bb2hw(
-    a:Sequence[float], # left, top, right, bottom
+    a:Sequence[float], # top, left, bottom, right: as `ImageBBox` has them
 ) -> np.ndarray:
     "The box as left, top, width, height, which is what matplotlib and COCO use."
-    return np.array([a[0],a[1],a[2]-a[0],a[3]-a[1]])
+    return np.array([a[1],a[0],a[3]-a[1],a[2]-a[0]])
 
 # %% ../nbs/04b_targets.ipynb #d8097547
 class ImageBBox(ImagePoints):
@@ -299,7 +299,7 @@ class ImageBBox(ImagePoints):
         half = np.array([*self._size,*self._size])/2
         for i,b in enumerate((self._edges().clamp(-1,1).numpy()+1)*half):
             if (b[2:] <= b[:2]).any(): continue # padding, or outside
-            left,top,width,height = bb2hw(b[[1,0,3,2]]-0.5)
+            left,top,width,height = bb2hw(b-0.5)
             ax.add_patch(Rectangle((left,top), width, height, fill=False, edgecolor=color, lw=2))
             if self.labels is not None:
                 name = self.labels[i].item() if self.classes is None else self.classes[self.labels[i]]

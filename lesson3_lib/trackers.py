@@ -9,6 +9,7 @@ __all__ = ['better_is', 'TrackerCallback', 'EarlyStoppingCallback', 'SaveModelCa
 # %% ../nbs/10b_trackers.ipynb #cc1bd3dd
 import math
 
+import numpy as np
 import torch
 
 from .callback import Callback
@@ -36,10 +37,12 @@ class TrackerCallback(LearnerCallback):
     ):
         super().__init__(learn)
         self.monitor = {'val_loss':'valid_loss', 'trn_loss':'train_loss'}.get(monitor, monitor)
-        self.mode,self.best = better_is(self.monitor, mode),None
+        self.mode = better_is(self.monitor, mode)
+        self.operator,self.best = (np.less,math.inf) if self.mode == 'min' else (np.greater,-math.inf)
 
     def on_train_begin(self, **kwargs):
-        self.best,names = None,[n for n in self.learn.recorder.names if n not in ('epoch','time')]
+        self.best = math.inf if self.mode == 'min' else -math.inf
+        names = [n for n in self.learn.recorder.names if n not in ('epoch','time')]
         if self.monitor not in names: raise ValueError(f"{type(self).__name__} is to watch {self.monitor!r}, which is not in the table; there are {names}.")
         if self.monitor != 'train_loss' and self.learn.data.empty_val:
             raise ValueError(f"{type(self).__name__} is to watch {self.monitor!r}, but there is no validation set; `monitor='train_loss'` needs none.")
@@ -56,7 +59,7 @@ class TrackerCallback(LearnerCallback):
         "Whether this epoch is better than the best so far, which it then becomes."
         now = self.get_monitor_value()
         if now is None or math.isnan(now): return False
-        if self.best is not None and not (now < self.best-min_delta if self.mode == 'min' else now > self.best+min_delta): return False
+        if not self.operator(now, self.best-min_delta if self.mode == 'min' else self.best+min_delta): return False
         self.best = now
         return True
 
