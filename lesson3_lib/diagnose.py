@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['unsmooth', 'Record', 'Finding', 'chance_loss', 'check_divergence', 'check_spikes', 'check_flat', 'check_underfitting',
-           'check_overfitting', 'lower_is_better', 'check_metric', 'check_predictions', 'check_imbalance', 'Diagnosis',
-           'diagnose_record', 'label_counts']
+           'check_overfitting', 'lower_is_better', 'check_metric', 'check_predictions', 'check_sureness',
+           'check_imbalance', 'Diagnosis', 'diagnose_record', 'label_counts']
 
 # %% ../nbs/14b_diagnose.ipynb #f9ce4e05
 from collections.abc import Callable, Sequence
@@ -22,6 +22,7 @@ from fastcore.basics import patch
 from .data_block import CategoryListBase, MultiCategoryList
 from .dataset import DatasetType
 from .learner import Learner
+from .losses import activation_for
 from . import prediction  # gives the learner `get_preds` and `validate`
 
 # %% ../nbs/14b_diagnose.ipynb #febb2974
@@ -225,6 +226,27 @@ def check_predictions(
                                            f"which it is for {(true[said]/true.sum()).item():.0%} of them",
                    ("weigh the classes (`CrossEntropyFlat(weight=...)`), or show the rare ones more often (`OverSamplingCallback`)",) + alike[1:])
 
+# %% ../nbs/14b_diagnose.ipynb #2fc07b8f
+def check_sureness(
+    preds:Tensor,       # probabilities, items first
+    targs:Tensor,       # their targets
+    loss_func:Callable, # of raw outputs and targets, the one that was trained with
+) -> Finding|None:
+    "Probabilities that are right more often than they are sure: larger scores would lower the loss by a tenth. None where the predictions are no probabilities."
+    n = max(1, 20_000_000//preds[0].numel())  # enough to tell
+    preds,targs,probs = preds[:n].float(),targs[:n],activation_for(loss_func)
+    for scores in (torch.log, torch.logit):
+        z = scores(preds.clamp(1e-7, 1-1e-7))
+        if torch.allclose(probs(z), preds, atol=1e-3): break
+    else: return None
+    losses = {s:float(loss_func(z*s, targs)) for s in (1, 1.5, 2, 3, 5, 10)}
+    s = min(losses, key=losses.get)
+    if losses[s] > 0.9*losses[1] or losses[1]-losses[s] < 0.02*chance_loss(targs, loss_func): return None
+    return Finding('underfitting', f"the model is right more often than it is sure: with all its scores {s} times as large the validation loss "
+                                   f"would be {losses[s]:.3g} and not {losses[1]:.3g}",
+                   ("train more epochs, if the loss is still falling",
+                    "regularize less: less weight decay (`wd`), less dropout (`ps`), milder augmentation (`get_transforms`), no MixUp"))
+
 # %% ../nbs/14b_diagnose.ipynb #407471d3
 def check_imbalance(
     counts:Sequence[int],   # training items of each class or label
@@ -316,13 +338,18 @@ def diagnose(self:Learner,
         if isinstance(preds, Tensor) and isinstance(targs, Tensor):
             record.chance = _chance(targs, self.loss_func)
             seen = [check_predictions(preds, targs)]
+            if seen == [None] and len(record.valid) > 1 and not check_underfitting(record): seen = [_sureness(preds, targs, self.loss_func)]
     findings = diagnose_record(record) + ([] if check_divergence(record) else seen)
     y = getattr(self.data.train_ds, 'y', None)
     counts = label_counts(y)
     if counts is not None: findings.append(check_imbalance(counts, y.classes, len(y) if isinstance(y, MultiCategoryList) else None))
     return Diagnosis(record, [f for f in findings if f])
 
-def _chance(targs, loss_func) -> float|None:
-    "The loss of saying the same every time, where this loss can tell it."
-    try: return chance_loss(targs, loss_func)
-    except (TypeError, ValueError, RuntimeError, IndexError): return None
+def _if_it_can(check:Callable) -> Callable:
+    "`check`, or None where the loss is of a kind that it cannot be asked of."
+    def careful(*args):
+        try: return check(*args)
+        except (TypeError, ValueError, RuntimeError, IndexError): return None
+    return careful
+
+_chance,_sureness = _if_it_can(chance_loss),_if_it_can(check_sureness)
