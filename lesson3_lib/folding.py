@@ -8,6 +8,7 @@ __all__ = ['fold_batchnorm', 'FoldedModel']
 # %% ../nbs/09a_folding.ipynb #c4e6ae8e
 import operator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -132,30 +133,33 @@ def fold_batchnorm(
 # %% ../nbs/09a_folding.ipynb #a29b8057
 class _Snapshot:
     "How a model is now."
-    def __init__(self, model):
-        self.modules = [(m, tuple(m._modules.values()), len(m._parameters), len(m._buffers)) for m in model.modules()]
-        self.tensors = [(d, k, t, t.data_ptr(), None if t.is_inference() else t._version) for m,*_ in self.modules for d in (m._parameters, m._buffers) for k,t in d.items() if t is not None]
-        self.samples = [o for m,*_ in self.modules for o in _samples(m)]
-        self.values = self._sampled()
+    def __init__(self, model, is_folded:bool):
+        self.modules = list(model.modules())
+        self.holders = [d for m in self.modules for d in (m._modules, m._parameters, m._buffers)]
+        self.parts = self._parts()
+        self.tensors = [o for o in self.parts if isinstance(o, Tensor)]
+        self.counting = [t for t in self.tensors if not t.is_inference()]
+        self.samples = [np.empty(0, np.float32)] + [o for m in self.modules if is_folded for o in _samples(m)]
+        self.state,self.values = self._state(),self._sampled()
 
     def is_free(self) -> bool:
         "Whether nobody trains the model, watches or has compiled it."
-        return not any(_is_touched(m) for m,*_ in self.modules)
+        return not any(map(_is_touched, self.modules))
 
     def holds(self) -> bool:
         "Whether the model is still what it was."
-        for m,parts,n_params,n_buffers in self.modules:
-            if tuple(m._modules.values()) != parts or len(m._parameters) != n_params or len(m._buffers) != n_buffers: return False
-        for holder,k,t,place,version in self.tensors:
-            if holder.get(k) is not t or t.data_ptr() != place or version is not None and t._version != version: return False
-        return torch.equal(self._sampled(), self.values)
+        parts = self._parts()
+        return (len(parts) == len(self.parts) and all(map(operator.is_, parts, self.parts)) and self._state() == self.state
+                and self._sampled() == self.values)
 
-    def _sampled(self) -> Tensor: return torch.cat([torch.empty(0), *self.samples])
+    def _parts(self) -> list: return [o for d in self.holders for o in d.values()]
+    def _state(self) -> list[int]: return [t.data_ptr() for t in self.tensors] + [t._version for t in self.counting]
+    def _sampled(self) -> bytes: return np.concatenate(self.samples).tobytes() # for many small arrays NumPy is quicker
 
-def _samples(m:nn.Module) -> list[Tensor]:
+def _samples(m:nn.Module) -> list[np.ndarray]:
     "A weight of each filter of a convolution, and all numbers of a norm, as views."
-    if type(m) is nn.BatchNorm2d: return [t.detach() for t in (m.weight, m.bias, m.running_mean, m.running_var) if t is not None]
-    return [m.weight.detach()[:,0,0,0]] if type(m) is nn.Conv2d else []
+    if type(m) is nn.BatchNorm2d: return [t.detach().numpy() for t in (m.weight, m.bias, m.running_mean, m.running_var) if t is not None]
+    return [m.weight.detach()[:,0,0,0].numpy()] if type(m) is nn.Conv2d else []
 
 # %% ../nbs/09a_folding.ipynb #766b57bc
 _PIECE = 2**19 # pixels that are sent through a network at once, on a CPU
@@ -180,7 +184,8 @@ class FoldedModel:
             self._then = None
             if any(map(_is_touched, self.model.modules())): return False
             known = all(type(m).__module__.partition('.')[0] in _KNOWN for m in self.model.modules())
-            self._copy,self._then = fold_batchnorm(self.model, x[:2]) if known else self.model,_Snapshot(self.model)
+            self._copy = fold_batchnorm(self.model, x[:2]) if known else self.model
+            self._then = _Snapshot(self.model, self._copy is not self.model)
         return self._copy is not self.model and self._then.is_free()
 
     def __reduce__(self): return FoldedModel,(self.model,)  # who copies or pickles it gets the model, and folds anew
