@@ -221,7 +221,7 @@ class DataLoader:
             b = to_device(b, self.device)
             is_new,b = _came_as_bytes(b),unpack(b)
             for tfm in self.tfms:
-                b = (getattr(tfm, 'in_place', tfm) if is_new else tfm)(b)
+                b = (getattr(tfm, 'apply_in_place', tfm) if is_new else tfm)(b)
                 is_new = False
             return b
 

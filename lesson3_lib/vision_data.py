@@ -231,8 +231,8 @@ def _normalize_batch(b, mean:Tensor, std:Tensor, do_x:bool=True, do_y:bool=False
     return (normalize(x, mean, std, in_place) if do_x else x), (normalize(y, mean, std) if do_y and y.ndim == 4 else y)
 
 class _Normalize(partial):
-    "`_normalize_batch` with its numbers. A loader that has just made the batch asks for `in_place`."
-    def in_place(self, b): return self(b, in_place=True)
+    "`_normalize_batch` with its numbers. A loader that has just made the batch asks for `apply_in_place`."
+    def apply_in_place(self, b): return self(b, in_place=True)
 
 def normalize_funcs(
     mean, std,         # a number a channel
