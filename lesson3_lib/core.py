@@ -12,6 +12,7 @@ import os, random, tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -161,4 +162,5 @@ def progress(
 ):
     "`items` with a progress bar."
     from tqdm.auto import tqdm
-    return tqdm(items, total=total, desc=desc, leave=leave, disable=not show_progress(), **kwargs)
+    total = length_hint(items) or None if total is None else total
+    return tqdm(iter(items), total=total, desc=desc, leave=leave, disable=not show_progress(), **kwargs)
