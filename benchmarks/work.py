@@ -147,7 +147,7 @@ def ready(n, bs, size, n_valid=2):
 def ready_learner(lib, net, loss, train, valid):
     "A learner of `lib` over ready batches."
     if is_ours(lib):
-        from lesson3_lib.dataset import DataBunch
+        from lesson3_lib.data_bunch import DataBunch
         from lesson3_lib.learner import Learner
         import lesson3_lib.compiled, lesson3_lib.finder, lesson3_lib.precision
         return Learner(DataBunch(Ready(train), Ready(valid), no_check=True), net, loss_func=loss, silent=True)
@@ -201,7 +201,8 @@ def loop(lib, path, n=25_600, bs=64):
         fit = lambda: bare_fit(net, loss, train(), list(zip(vx.split(bs), vy.split(bs))))
         return dict(rate=n/bs/min(timed(fit) for _ in range(5)), unit='steps/s')
     if lib == 'ours':
-        from lesson3_lib.dataset import DataBunch, TensorDataset
+        from lesson3_lib.data_bunch import DataBunch
+        from lesson3_lib.dataset import TensorDataset
         from lesson3_lib.learner import Learner
         learn = Learner(DataBunch.create(TensorDataset(x, y), TensorDataset(vx, vy), bs=bs, num_workers=0), net, loss_func=loss, silent=True)
     else:

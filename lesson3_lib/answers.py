@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from .data_block import CategoryList, FloatList, MultiCategoryList
-from .dataset import grab_idx
+from .data_bunch import grab_idx
 from .geometry import move_points
 from .image import Image, ImageFile, read_header
 from .learner import Learner

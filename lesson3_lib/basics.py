@@ -130,8 +130,8 @@ from .core import default_device, set_seed, to_device, to_detach, item_rng, atom
 from .fetch import download_url
 from .data_sets import Config, URLs, untar_data, download_data, url2name, cite, datapath4file, url2path
 from .samples import sample_data
-from .dataset import (
-    Dataset, TensorDataset, Subset, DataLoader, DataBunch, DatasetType, DeviceDataLoader, grab_idx)
+from .data_bunch import DataBunch, DatasetType, grab_idx
+from .dataset import Dataset, TensorDataset, Subset, DataLoader, DeviceDataLoader
 
 # %% ../nbs/21_basics.ipynb #8237587e
 _all_ = [

@@ -17,7 +17,7 @@ import pandas as pd
 from fastcore.basics import ifnone, patch
 
 from .core import item_rng
-from .dataset import DataBunch, DatasetType, check_kwargs, grab_idx
+from .data_bunch import DataBunch, DatasetType, check_kwargs, grab_idx
 from .item_list import ItemList, df_names_to_idx, get_files, read_table
 from .items import ItemBase
 from .label import LabelList, LabelLists

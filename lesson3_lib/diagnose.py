@@ -20,7 +20,7 @@ from torch import Tensor
 from fastcore.basics import patch
 
 from .data_block import CategoryListBase, MultiCategoryList
-from .dataset import DatasetType
+from .data_bunch import DatasetType
 from .learner import Learner
 from .losses import activation_for
 from . import prediction  # gives the learner `get_preds` and `validate`

@@ -18,7 +18,8 @@ from torch import Tensor
 from fastcore.basics import patch
 
 from .core import num_cpus, progress, to_detach
-from .dataset import DataLoader, Dataset, collate, denormed, grab_idx
+from .data_bunch import denormed, grab_idx
+from .dataset import DataLoader, Dataset, collate
 from .learner import Learner, bare_model
 from .data_block import needs_x, reconstruct_y
 from . import prediction  # learn.pred_batch

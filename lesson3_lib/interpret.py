@@ -12,7 +12,7 @@ from fastcore.basics import patch
 
 from .confusion import class_table, confused_pairs, show_confusion
 from .data_block import CategoryListBase, MultiCategoryList
-from .dataset import DatasetType
+from .data_bunch import DatasetType
 from .heat_map import grad_cam, show_heat
 from .label_mistakes import ClassificationInterpretation, MultiLabelClassificationInterpretation
 from .learner import Learner

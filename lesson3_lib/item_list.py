@@ -16,7 +16,7 @@ import pandas as pd
 from torch import Tensor
 from fastcore.basics import ifnone, listify, patch
 
-from .dataset import DataBunch
+from .data_bunch import DataBunch
 
 # %% ../nbs/03_item_list.ipynb #993950b0
 def df_names_to_idx(

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from .confusion import class_table, confused_pairs, show_confusion
 from .data_block import MultiCategoryList
-from .dataset import DatasetType
+from .data_bunch import DatasetType
 from .heat_map import grad_cam, show_heat
 from .metrics import accuracy_thresh, confusion_counts, fbeta
 from .mistakes import Interpretation

@@ -20,7 +20,7 @@ from fastcore.basics import ifnone, listify, patch
 
 from .callback import Callback, CallbackHandler, OptimWrapper, as_args, batch_len
 from .core import atomic_write, bare_func, once, to_detach
-from .dataset import DataBunch
+from .data_bunch import DataBunch
 from .epoch_metrics import EpochMetric
 from .layers import apply_init, bn_types, flatten_model, requires_grad, split_model
 from .metric_functions import metric_name

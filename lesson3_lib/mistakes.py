@@ -18,7 +18,7 @@ from torch import Tensor
 from fastcore.basics import patch
 
 from .data_block import needs_x, reconstruct_y
-from .dataset import DatasetType
+from .data_bunch import DatasetType
 from .learner import Learner
 from . import prediction  # gives the learner `get_preds` and `validate`
 from .metrics import point_error

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .dataset import DatasetType
+from .data_bunch import DatasetType
 from .epoch_metrics import EpochMetric
 from .label_mistakes import _Confusion
 from .learner import Learner

@@ -19,7 +19,7 @@ from fastcore.basics import ifnone, listify, patch
 from .callback import CallbackHandler, as_args
 from .core import map_tensors, progress, to_detach
 from .data_block import needs_x, reconstruct_y
-from .dataset import DatasetType, denormed, grab_idx
+from .data_bunch import DatasetType, denormed, grab_idx
 from .folding import FoldedModel
 from .learner import Learner
 from .learner import validate as _validate

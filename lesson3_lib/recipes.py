@@ -20,7 +20,7 @@ from .augment import get_transforms
 from .callbacks import CSVLogger
 from .core import set_seed
 from .data_sets import URLs, untar_data
-from .dataset import DataBunch
+from .data_bunch import DataBunch
 from .image import Image
 from .learner import Learner
 from .metrics import accuracy, accuracy_thresh, fbeta, foreground_acc, point_error

@@ -16,7 +16,7 @@ from fastcore.basics import ifnone, patch
 
 from .core import atomic_write
 from .data_block import ItemList, LabelList, LabelLists
-from .dataset import DataBunch
+from .data_bunch import DataBunch
 from .items import EmptyLabel
 from .sealed import check_claims, parse_json, parse_npz, read_sealed, short
 

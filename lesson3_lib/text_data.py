@@ -17,7 +17,8 @@ import pandas as pd
 from fastcore.basics import ifnone, patch
 
 from .data_block import ItemLists, LabelLists, PreProcessor, df_names_to_idx, read_table
-from .dataset import DataLoader, check_kwargs
+from .data_bunch import check_kwargs
+from .dataset import DataLoader
 from .item_list import check_no_missing
 from .saved_data import load_data
 from .text_list import LMLabelList, LMTextList, Text, TextClasDataBunch, TextDataBunch, TextLMDataBunch, TextList, show_table

@@ -24,7 +24,7 @@ from .awd_lstm import (
 from .callbacks import GradientClipping
 from .data_block import CategoryList
 from .data_sets import URLs, untar_data
-from .dataset import DatasetType
+from .data_bunch import DatasetType
 from .interpret import ClassificationInterpretation
 from .learner import Learner, bare_model, check_state, read_tensors, write_tensors
 from .metrics import accuracy

@@ -18,7 +18,8 @@ from torch import Tensor
 from fastcore.basics import ifnone, listify, patch
 
 from .core import default_device, in_notebook
-from .dataset import DataBunch, DataLoader, _check_sizes, check_kwargs
+from .data_bunch import DataBunch, _check_sizes, check_kwargs
+from .dataset import DataLoader
 from .data_block import EmptyLabelList, ItemList, PreProcessor
 from .items import ItemBase
 from .losses import CrossEntropyFlat

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fastcore.basics import ifnone, patch
 from fastcore.meta import delegates
 
-from .dataset import DataBunch
+from .data_bunch import DataBunch
 from .hooks import Hooks, dummy_eval, hook_outputs
 from .layers import NormType, PixelShuffle_ICNR, SigmoidRange, batchnorm_2d, children, conv_layer, in_channels, num_children, relu, res_block
 from .learner import Learner

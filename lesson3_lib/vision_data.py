@@ -21,7 +21,8 @@ from fastcore.basics import ifnone, patch
 
 from .augment import flip_lr, get_transforms, transform_from_spec, zoom
 from .data_block import CategoryList, ItemList, LabelLists, get_files, read_table
-from .dataset import DataBunch, DatasetType, collate
+from .data_bunch import DataBunch, DatasetType
+from .dataset import collate
 from .image import Image, open_image, subplots
 from .losses import MSELossFlat
 from .transform import crop_pad

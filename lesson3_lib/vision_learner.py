@@ -20,7 +20,7 @@ from fastcore.basics import ifnone, listify
 from fastcore.meta import delegates
 
 from .core import bare_func, show_progress
-from .dataset import DataBunch
+from .data_bunch import DataBunch
 from .hooks import hook_outputs, dummy_eval, num_features_model
 from .layers import AdaptiveConcatPool2d, Flatten, SigmoidRange, apply_init, bn_drop_lin, children
 from .learner import Learner
