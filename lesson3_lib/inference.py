@@ -19,7 +19,8 @@ from .core import atomic_write
 from .data_block import ItemList, LabelList, LabelLists
 from .learner import Learner, bare_model
 from .losses import FlattenedLoss
-from .model_file import BUILDERS, ExportError, build_model, check_names, check_sides, from_library, load_weights, name_of, trusted, weights_of
+from .model_file import (
+    BUILDERS, ExportError, build_model, check_names, check_sides, from_library, load_weights, model_spec, name_of, trusted, weights_of)
 from . import prediction  # learn.predict, learn.get_preds
 from .saved_data import make_list, norm_state, pair_state, plain, without_items
 from .sealed import parse_json, read_sealed, short
@@ -70,7 +71,7 @@ def export(self:Learner,
     tensors,shared = weights_of(bare_model(self.model))
     recipe = {'format':EXPORT_FORMAT, 'made_with':{'lesson3_lib':__version__, 'torch':torch.__version__, 'python':platform.python_version()},
               'data':_arrays_to_lists(_data_recipe(self.data)), 'loss':_loss_spec(self.loss_func),
-              'model':getattr(self, 'arch_spec', None) or {'custom':name_of(bare_model(self.model))}, 'shared':shared}
+              'model':getattr(self, 'arch_spec', None) or model_spec(bare_model(self.model)), 'shared':shared}
     text,fn = json.dumps(recipe, ensure_ascii=False).encode(),Path(self.path)/file
     if len(text) > _MAX_JSON:
         raise ValueError(f"What is known of the data takes {len(text):,} bytes, more than the {_MAX_JSON:,} an export may have: "
@@ -152,7 +153,7 @@ def load_learner(
         raise ExportError(f"{fn}: the recipe cannot be followed ({type(e).__name__}: {short(e)}). "
                           f"The file may be damaged, or written by another version ({short(recipe.get('made_with'), 100)}).") from e
     learn = learner_cls(data, model, loss_func=loss, path=fn.parent)
-    if 'builder' in recipe['model']: learn.arch_spec = recipe['model']
+    if recipe['model'].get('builder', 'layers') != 'layers': learn.arch_spec = recipe['model']  # layers say themselves what they are
     return learn
 
 # %% ../nbs/15_inference.ipynb #a94d1b68
@@ -202,7 +203,7 @@ def _make_loss(spec:dict, trust):
 
 def _check_outputs(spec:dict, data):
     "Raise where the network gives another number of outputs than the labels have."
-    if spec.get('builder') not in BUILDERS: return
+    if spec.get('builder', 'layers') not in BUILDERS.keys() - {'layers'}: return
     n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
     for k in ('bptt','max_len','pad_idx'):
         v = spec['args'].get(k)

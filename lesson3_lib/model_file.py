@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_NAME', 'BUILDERS', 'MAX_SIDE', 'ExportError', 'name_of', 'trusted', 'check_names', 'from_library', 'check_sides',
-           'build_model', 'weights_of', 'load_weights']
+           'model_spec', 'build_model', 'weights_of', 'load_weights']
 
 # %% ../nbs/14e_model_file.ipynb #0d693365
 import importlib, threading
@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .core import bare_func
+from .layer_recipe import layer_recipe, made_of
 from .item_list import ItemList
 from .label_list import CategoryListBase, _twice
 
@@ -69,6 +70,7 @@ BUILDERS = { # how a model is built: the name in the file -> module, function, i
     'unet':            ('unet',           'create_unet_model',   'n_classes', ('learner', 'Learner')),
     'lm':              ('awd_lstm',       'get_language_model',  'vocab_sz',  ('text_learner', 'LanguageLearner')),
     'text_classifier': ('text_classifier','get_text_classifier', 'n_class',   ('text_learner', 'RNNLearner')),
+    'layers':          ('layer_recipe',   'made_of',             None,        ('learner', 'Learner')), # how many outputs, the layers say
 }
 MAX_SIDE = 8192 # no picture in a file's recipe has a longer side
 
@@ -85,6 +87,13 @@ def check_sides(
         for o in values: check_sides(o)
     elif isinstance(values, (int,float)) and not -MAX_SIDE <= values <= MAX_SIDE:
         raise ExportError(f"The export asks for a size of {values}, more than the {MAX_SIDE} allowed: it is damaged or a trap.")
+
+def model_spec(
+    model:nn.Module, # of which nobody knows how it was made
+) -> dict:
+    "What a file says of `model`: its layers where all of them are known, else its name."
+    recipe = layer_recipe(model)
+    return {'custom':name_of(model)} if recipe is None else {'builder':'layers', 'args':{'recipe':recipe}}
 
 def build_model(
     spec:dict,          # from an export: `{'builder':..., 'args':...}` or `{'custom': name}`
@@ -105,7 +114,8 @@ def build_model(
     return from_library(module, name)(**args)
 
 def _argument(k:str, v, arch, trust):
-    "Argument `k`, which the caller hands over where the file has a custom name only."
+    "Argument `k`: layers are made; where the file has a custom name only, the caller hands it over."
+    if isinstance(v, dict) and set(v) == {'layers'}: return made_of(v['layers'])
     if not (isinstance(v, dict) and set(v) == {'custom'}): return v
     if k in ('base_arch','arch'):
         return arch if arch is not None else trusted(v['custom'], trust, 'a network', f"Pass it as `arch={v['custom']}`.")

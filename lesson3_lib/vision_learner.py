@@ -22,6 +22,7 @@ from fastcore.meta import delegates
 from .core import bare_func, show_progress
 from .data_bunch import DataBunch
 from .hooks import hook_outputs, dummy_eval, num_features_model
+from .layer_recipe import layer_recipe
 from .layers import AdaptiveConcatPool2d, Flatten, SigmoidRange, apply_init, bn_drop_lin, children
 from .learner import Learner
 from .sealed import short
@@ -316,10 +317,15 @@ def arch_spec(
     base_arch,   # the architecture
     **args,      # the other arguments of the function that makes the model
 ) -> dict:
-    "How to make the model again, as plain data for an export. An architecture, a head or a cut of the user's is named only: who loads the export hands it over."
+    "How to make the model again, as plain data for an export. An architecture or a cut of the user's, or a head that is no row of known layers, is named only: who loads the export hands it over."
     name = _library_name(base_arch)
-    own = {k:{'custom':_own_name(k, o)} for k,o in args.items() if callable(o)}
+    own = {k:_own(k, o) for k,o in args.items() if callable(o)}
     return {'builder':builder, 'args':{'base_arch':name or {'custom':_arch_name(base_arch)}, **args, **own, 'pretrained':False}}
+
+def _own(k:str, o) -> dict:
+    "A head of known layers as its layers, all else as a name."
+    recipe = layer_recipe(o) if isinstance(o, nn.Module) else None
+    return {'custom':_own_name(k, o)} if recipe is None else {'layers':recipe}
 
 def _own_name(k:str, o) -> str:
     "What a file calls argument `k`: the name of a function or class of the user's, else that of the argument."
