@@ -164,23 +164,22 @@ class BCEFlat(FlattenedLoss):
         with torch.autocast(output.device.type, enabled=False): return super()._compute(output, target)
 
 # %% ../nbs/02b_losses.ipynb #ca5d0aee
-class MSELossFlat(FlattenedLoss):
-    "Mean squared error, number by number."
+class _NumberByNumber(FlattenedLoss):
+    "A loss of PyTorch's, `_of`, between as many numbers as there are."
     def __init__(self,
         *,
         axis:int=-1,          # kept for symmetry; the order of the numbers is what counts
         reduction:str='mean', # 'mean', 'sum' or 'none'
     ):
-        super().__init__(nn.MSELoss, axis=axis, floatify=True, is_2d=False, **_unlike(dict(reduction=reduction), reduction='mean'))
+        super().__init__(self._of, axis=axis, floatify=True, is_2d=False, **_unlike(dict(reduction=reduction), reduction='mean'))
 
-class L1LossFlat(FlattenedLoss):
+class MSELossFlat(_NumberByNumber):
+    "Mean squared error, number by number."
+    _of = nn.MSELoss
+
+class L1LossFlat(_NumberByNumber):
     "Mean absolute error, number by number."
-    def __init__(self,
-        *,
-        axis:int=-1,          # kept for symmetry; the order of the numbers is what counts
-        reduction:str='mean', # 'mean', 'sum' or 'none'
-    ):
-        super().__init__(nn.L1Loss, axis=axis, floatify=True, is_2d=False, **_unlike(dict(reduction=reduction), reduction='mean'))
+    _of = nn.L1Loss
 
 # %% ../nbs/02b_losses.ipynb #12aa38fe
 class LabelSmoothingCrossEntropy(CrossEntropyFlat):

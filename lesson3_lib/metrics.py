@@ -94,7 +94,14 @@ def averaged_score(
 # %% ../nbs/07c_metrics.ipynb #d1b51e57
 class _ClassScore(ConfusionMatrix):
     "A score of each class made of its counts."
-    def __init__(self, average, pos_label, eps, axis, void_code):
+    def __init__(self,
+        average:str|None='binary',  # 'binary' (class `pos_label`), 'micro', 'macro', 'weighted', or `None` for each class
+        pos_label:int=1,            # the class that 'binary' is about
+        eps:float=1e-9,             # keeps classes without counts from dividing by zero (they score 0)
+        *,
+        axis:int=-1,                # where the classes are in the predictions
+        void_code:int|None=None,    # items of this true class are not counted
+    ):
         options = ('binary','micro','macro','weighted',None)
         if average not in options: raise ValueError(f"`average` is one of {options}, got {average!r}.")
         self.average,self.pos_label,self.eps = average,pos_label,eps
@@ -113,28 +120,10 @@ class _ClassScore(ConfusionMatrix):
 # %% ../nbs/07c_metrics.ipynb #f7a66dda
 class Precision(_ClassScore):
     "Of the items given a class, the share that is of it."
-    def __init__(self,
-        average:str|None='binary',  # 'binary' (class `pos_label`), 'micro', 'macro', 'weighted', or `None` for each class
-        pos_label:int=1,            # the class that 'binary' is about
-        eps:float=1e-9,             # keeps classes that were never given from dividing by zero (they score 0)
-        *,
-        axis:int=-1,                # where the classes are in the predictions
-        void_code:int|None=None,    # items of this true class are not counted
-    ):
-        super().__init__(average, pos_label, eps, axis, void_code)
     def _score(self, right, given, true): return right/(given+self.eps)
 
 class Recall(_ClassScore):
     "Of the items of a class, the share that was given it."
-    def __init__(self,
-        average:str|None='binary',  # 'binary' (class `pos_label`), 'micro', 'macro', 'weighted', or `None` for each class
-        pos_label:int=1,            # the class that 'binary' is about
-        eps:float=1e-9,             # keeps classes that are not in the data from dividing by zero (they score 0)
-        *,
-        axis:int=-1,                # where the classes are in the predictions
-        void_code:int|None=None,    # items of this true class are not counted
-    ):
-        super().__init__(average, pos_label, eps, axis, void_code)
     def _score(self, right, given, true): return right/(true+self.eps)
 
 class FBeta(_ClassScore):
@@ -149,7 +138,7 @@ class FBeta(_ClassScore):
         void_code:int|None=None,    # items of this true class are not counted
     ):
         self.beta = beta
-        super().__init__(average, pos_label, eps, axis, void_code)
+        super().__init__(average, pos_label, eps, axis=axis, void_code=void_code)
     def _score(self, right, given, true): return (1+self.beta**2)*right / (self.beta**2*true + given + self.eps)
 
 # %% ../nbs/07c_metrics.ipynb #44f18b9e
@@ -162,7 +151,7 @@ class Dice(_ClassScore):
         void_code:int|None=None,    # pixels of this true class are not counted
         eps:float=1e-9,             # keeps classes without pixels from dividing by zero
     ):
-        super().__init__(average, pos_label, eps, axis, void_code)
+        super().__init__(average, pos_label, eps, axis=axis, void_code=void_code)
     def _score(self, right, given, true): return 2*right/(given+true+self.eps)
     def _of_many(self, n): return 'macro'
 
