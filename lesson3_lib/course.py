@@ -319,6 +319,14 @@ class Defaults:
     def cpus(self) -> int:
         "How many cores there are."
         return os.cpu_count() or 1
+    @property
+    def lr(self) -> slice:
+        "The learning rate of a fit that is given none."
+        return slice(3e-3)
+    @property
+    def wd(self) -> float:
+        "The weight decay of a learner that is given none."
+        return 1e-2
 
 defaults = Defaults()
 
