@@ -189,6 +189,17 @@ def predict(self:Learner,
     label = reconstruct_y(ds, decision, x)
     return (x, label, decision, raw) if return_x else (label, decision, raw)
 
+# %% ../nbs/09b_prediction.ipynb #53247081
+@patch
+def predict_with_mc_dropout(self:Learner,
+    item:Any,               # an item, or whatever the input list makes one of
+    with_dropout:bool=True, # leave dropout on; without it all answers are equal
+    n_times:int=10,         # how many answers
+    **kwargs,               # handed to `predict`
+) -> list[tuple]:           # what `predict` gives, each time
+    "Several answers for one item, with dropout left on: how much they differ tells how sure the model is."
+    return [self.predict(item, with_dropout=with_dropout, **kwargs) for _ in range(n_times)]
+
 # %% ../nbs/09b_prediction.ipynb #cda877ce
 @patch
 def TTA(self:Learner,
