@@ -154,7 +154,7 @@ def in_notebook() -> bool:
     return shell is not None and getattr(shell, 'kernel', None) is not None
 
 def progress(
-    items:Any,       # what to go through
+    items:Any,       # what to go through; None for a bar that is moved by hand, with its method `update`
     total:int|None=None, # how many there are, where `len(items)` cannot tell
     desc:str='',     # a word before the bar
     leave:bool=False,# keep the bar when done
@@ -162,5 +162,5 @@ def progress(
 ):
     "`items` with a progress bar."
     from tqdm.auto import tqdm
-    total = length_hint(items) or None if total is None else total
-    return tqdm(iter(items), total=total, desc=desc, leave=leave, disable=not show_progress(), **kwargs)
+    if items is not None: items,total = iter(items),(length_hint(items) or None if total is None else total)
+    return tqdm(items, total=total, desc=desc, leave=leave, disable=not show_progress(), **kwargs)
