@@ -19,6 +19,7 @@ __all__ = ['UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_MAJ', 'TK_UP', 'TK_REP', 'TK_W
 from . import basics
 from .basics import *
 
+# %% ../nbs/41_text.ipynb #50428beb
 __all__ += basics.__all__
 
 # %% ../nbs/41_text.ipynb #ea431d16

@@ -23,6 +23,7 @@ __all__ = ['PIL', 'Image', 'open_image', 'pil2tensor', 'image2np', 'show_image',
 from . import basics
 from .basics import *
 
+# %% ../nbs/40_vision.ipynb #50428beb
 __all__ += basics.__all__
 
 # %% ../nbs/40_vision.ipynb #72412cec
