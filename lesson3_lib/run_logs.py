@@ -69,13 +69,13 @@ class ShowGraph(LearnerCallback):
     _observer = True
     def __init__(self,
         learn:Learner,             # the learner
-        file:str|Path|None=None,   # write the picture there too, in the learner's folder; `graph.png` where there is neither notebook nor display
+        file:str|Path|None=None,   # write the picture there too, in the learner's folder; `graph.png` beside the saved models where there is neither notebook nor display
         notebook:bool|None=None,   # show it in the output of the cell; by default where a kernel runs
     ):
         super().__init__(learn)
         self.notebook = in_notebook() if notebook is None else notebook
         self.window = not self.notebook and not learn.silent and _has_display()
-        if file is None and not (self.notebook or self.window or learn.silent): file = 'graph.png'
+        if file is None and not (self.notebook or self.window or learn.silent): file = learn.model_dir/'graph.png' # not among pictures
         self.file = None if file is None else learn.path/file
 
     def on_train_begin(self, pbar, **kwargs):
