@@ -29,12 +29,15 @@ MAX_NUMBER,MAX_LAYERS = 256,10_000 # of all other arguments; of the layers in a 
 
 def _is_plain(v) -> bool: return v is None or isinstance(v, (bool,int,float,str)) or (isinstance(v, (tuple,list)) and all(map(_is_plain, v)))
 
+def _names_of(cls:type) -> list[str]:
+    "The arguments of a layer that a recipe may give. Where its weights are and how exact they are is not the file's business."
+    return [k for k,p in inspect.signature(cls).parameters.items()
+            if p.kind not in (p.VAR_POSITIONAL,p.VAR_KEYWORD) and k not in ('device','dtype') and not k.startswith('_')]
+
 def _args(m:nn.Module) -> dict|None:
     "The arguments that make a layer like `m`; None where they are not plain data."
     if isinstance(m, AdaptiveConcatPool2d): return {'sz':m.ap.output_size}
-    names = [k for k,p in inspect.signature(type(m)).parameters.items()
-             if p.kind not in (p.VAR_POSITIONAL,p.VAR_KEYWORD) and k not in ('device','dtype') and not k.startswith('_')]
-    args = {k:(m.bias is not None) if k == 'bias' and not isinstance(m.bias, bool) else getattr(m, k, m) for k in names}  # the layer itself is not plain
+    args = {k:(m.bias is not None) if k == 'bias' and not isinstance(m.bias, bool) else getattr(m, k, m) for k in _names_of(type(m))}  # the layer itself is not plain
     return args if all(map(_is_plain, args.values())) else None
 
 # %% ../nbs/07bc_layer_recipe.ipynb #0fa4c5c8
@@ -62,7 +65,7 @@ def layer_recipe(
 def made_of(
     recipe:dict # from `layer_recipe`
 ) -> nn.Module:
-    "The network that `recipe` describes, with random weights. Raises `ValueError` for an unknown layer, too many of them, or a number beyond all reason."
+    "The network that `recipe` describes, with random weights. Raises `ValueError` for an unknown layer or argument, too many layers, or a number beyond all reason."
     left = MAX_LAYERS
     def make(o):
         nonlocal left
@@ -71,6 +74,8 @@ def made_of(
         cls = _KNOWN.get(o['is'])
         if cls is None: raise ValueError(f"There is no layer {str(o['is'])[:50]!r} among those that a file may name.")
         if 'layers' in o: return _row(cls, {k:make(l) for k,l in o['layers'].items()})
+        other = sorted(o['args'].keys() - _names_of(cls))
+        if other: raise ValueError(f"A file may not give the argument {other[0][:50]!r} of the layer {o['is']}.")
         _check_numbers({k:v for k,v in o['args'].items() if k not in _PAID})
         return cls(**o['args'])
     return make(recipe)
