@@ -31,7 +31,7 @@ def one_cycle(
 ) -> tuple:                   # (learning rate, momentum)
     "Where rate and momentum are in a cycle."
     low,last = lr_max/div_factor,lr_max/ifnone(final_div, div_factor*1e4)
-    if pct < pct_start: return anneal(low, lr_max, pct/pct_start),anneal(*moms, pct/pct_start)
+    if pct <= pct_start > 0: return anneal(low, lr_max, pct/pct_start),anneal(*moms, pct/pct_start)
     done = (pct-pct_start)/(1-pct_start) if pct_start < 1 else 1.
     return anneal(lr_max, last, done),anneal(*moms[::-1], done)
 
@@ -82,10 +82,11 @@ class OneCycleScheduler(WayCallback):
         super().__init__(learn, tot_epochs, start_epoch)
         lr_max = np.asarray(listify(lr_max) if not isinstance(lr_max, np.ndarray) else lr_max, dtype=float)
         if lr_max.size == 1: lr_max = lr_max.item()
-        self.cycle = partial(one_cycle, lr_max=lr_max, moms=tuple(moms), div_factor=div_factor, pct_start=pct_start, final_div=final_div, anneal=anneal)
+        self.pct_start,self.cycle = pct_start,partial(one_cycle, lr_max=lr_max, moms=tuple(moms), div_factor=div_factor, final_div=final_div, anneal=anneal)
     def turn(self, pct):
         "Set rate and momentum to those of the cycle at `pct` (0 to 1) of the training."
-        self.learn.opt.lr,self.learn.opt.mom = self.cycle(pct)
+        whole = int(self.batches*self.pct_start)/self.batches # so that one batch is exactly at the top
+        self.learn.opt.lr,self.learn.opt.mom = self.cycle(pct, pct_start=whole)
 
 # %% ../nbs/10_schedule.ipynb #d1045197
 def fit_one_cycle(
