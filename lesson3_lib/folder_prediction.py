@@ -83,7 +83,7 @@ def _answers(self:Learner, batches, items, kwargs):
     for b in batches:
         found = {i:Predicted(items[i], None, None, None, why) for i,why in b['bad'].items()}
         for idxs,batch in b['good']:
-            for tfm in self.data.single_dl.tfms: batch = tfm(batch)
+            batch = self.data.single_dl.proc_batch(batch)
             preds = self._predict_batch(batch)
             x,(preds,) = denormed(self.data, to_detach(batch[0], cpu=True), preds) if with_x or self._targets_normalized() else (None,(preds,))
             for k,i in enumerate(idxs):

@@ -203,8 +203,9 @@ def _make_loss(spec:dict, trust):
 
 def _check_outputs(spec:dict, data):
     "Raise where the network gives another number of outputs than the labels have."
-    if spec.get('builder', 'layers') not in BUILDERS.keys() - {'layers'}: return
-    n,c = spec['args'].get(BUILDERS[spec['builder']][2]),data.c
+    *_,outputs,_ = BUILDERS.get(spec.get('builder'), (None,)*4)
+    if outputs is None: return # nobody says, or the layers themselves
+    n,c = spec['args'].get(outputs),data.c
     for k in ('bptt','max_len','pad_idx'):
         v = spec['args'].get(k)
         if v is not None and (type(v) is not int or v < 0):

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from .epoch_metrics import (
     AccumMetric, AverageMetric, EpochMetric, ExpRMSPE, ExplainedVariance, ForeignMetric, MetricEvents, Perplexity, R2Score, RMSE, as_metric)
-from lesson3_lib.metric_functions import (
+from .metric_functions import (
     accuracy, accuracy_thresh, dice, error_rate, exp_rmspe, explained_variance, fbeta, flatten_check, foreground_acc, mae, mean_absolute_error, mean_squared_error,
-    mean_squared_logarithmic_error, metric_name, mse, msle, point_error, psnr, r2_score, rmse, root_mean_squared_error, top_k_accuracy,
-    _classes, _same_shape)
+    mean_squared_logarithmic_error, metric_name, mse, msle, point_error, psnr, r2_score, rmse,
+    root_mean_squared_error, top_k_accuracy, _classes, _same_shape)
 
 # %% ../nbs/07c_metrics.ipynb #00884dc6
 def confusion_counts(

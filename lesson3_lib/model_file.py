@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from .core import bare_func
-from .layer_recipe import layer_recipe, made_of
+from .layer_recipe import beyond, layer_recipe, made_of
 from .item_list import ItemList
 from .label_list import CategoryListBase, _twice
 
@@ -82,11 +82,8 @@ def check_sides(
     values, # plain data of a recipe: sizes, arguments of transforms
 ):
     "Raise `ExportError` where a number in `values` is larger than any size or count should be."
-    if isinstance(values, dict): values = list(values.values())
-    if isinstance(values, (list,tuple)):
-        for o in values: check_sides(o)
-    elif isinstance(values, (int,float)) and not -MAX_SIDE <= values <= MAX_SIDE:
-        raise ExportError(f"The export asks for a size of {values}, more than the {MAX_SIDE} allowed: it is damaged or a trap.")
+    if (v := beyond(values, MAX_SIDE)) is not None:
+        raise ExportError(f"The export asks for a size of {v}, more than the {MAX_SIDE} allowed: it is damaged or a trap.")
 
 def model_spec(
     model:nn.Module, # of which nobody knows how it was made

@@ -38,10 +38,11 @@ class TrackerCallback(LearnerCallback):
         super().__init__(learn)
         self.monitor = {'val_loss':'valid_loss', 'trn_loss':'train_loss'}.get(monitor, monitor)
         self.mode = better_is(self.monitor, mode)
-        self.operator,self.best = (np.less,math.inf) if self.mode == 'min' else (np.greater,-math.inf)
+        self.operator,self.worst = (np.less,math.inf) if self.mode == 'min' else (np.greater,-math.inf)
+        self.best = self.worst
 
     def on_train_begin(self, **kwargs):
-        self.best = math.inf if self.mode == 'min' else -math.inf
+        self.best = self.worst
         names = [n for n in self.learn.recorder.names if n not in ('epoch','time')]
         if self.monitor not in names: raise ValueError(f"{type(self).__name__} is to watch {self.monitor!r}, which is not in the table; there are {names}.")
         if self.monitor != 'train_loss' and self.learn.data.empty_val:
