@@ -7,7 +7,7 @@ __all__ = ['setup_distrib', 'launch', 'TrainShard', 'EveryNth', 'shard_loader', 
            'ParallelTrainer']
 
 # %% ../nbs/20_distributed.ipynb #74de41dc
-import atexit, contextlib, multiprocessing.connection, os, sys, tempfile, traceback, warnings
+import atexit, contextlib, multiprocessing.connection, os, sys, tempfile, time, traceback, warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -49,8 +49,9 @@ def setup_distrib(
     return gpu
 
 def _leave():
-    "End the threads that talk to the others while Python can still wait for them. After an error nobody waits: the others may never answer."
+    "Go when nothing is left to do for the threads that talk to the others. After an error nobody says goodbye: the others may never answer."
     if dist.is_initialized() and not hasattr(sys, 'last_value'): dist.destroy_process_group()
+    time.sleep(0.2) # a thread that has just done its work needs Python's lock once more, to let go of the tensors
 
 # %% ../nbs/20_distributed.ipynb #6df9fc07
 def launch(
